@@ -1,0 +1,158 @@
+package message
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strconv"
+)
+
+// Edits is a list of splices over one Message; Reset makes it ready for the
+// next. The order in which edits are given does not matter, but at one place
+// insertions keep theirs and come before a replacement that starts there.
+// Edits that overlap are a programming error: Append panics.
+//
+// The zero value is ready. Not safe for concurrent use.
+type Edits struct {
+	list  []edit
+	elems []Elem
+	text  []byte // what the edits put in, one after the other
+	body  bool   // SetBody was called; its text is text[bodyAt:bodyEnd]
+
+	bodyAt, bodyEnd int32
+}
+
+// An edit puts text[at:to] in the place of [start, end).
+type edit struct{ start, end, at, to int32 }
+
+// Reset forgets all edits and keeps the memory.
+func (e *Edits) Reset() {
+	e.list, e.elems, e.text, e.body = e.list[:0], e.elems[:0], e.text[:0], false
+}
+
+// Replace puts parts, one after the other, in the place of [start, end).
+func (e *Edits) Replace(start, end int32, parts ...string) {
+	at := int32(len(e.text))
+	for _, s := range parts {
+		e.text = append(e.text, s...)
+	}
+	e.list = append(e.list, edit{start, end, at, int32(len(e.text))})
+}
+
+// Insert puts parts before the octet at; several at one place keep their order.
+func (e *Edits) Insert(at int32, parts ...string) { e.Replace(at, at, parts...) }
+
+// Delete takes [start, end) out.
+func (e *Edits) Delete(start, end int32) { e.Replace(start, end) }
+
+// DeleteLine takes a header line out.
+func (e *Edits) DeleteLine(_ *Message, l Line) { e.Delete(l.Start, l.End) }
+
+// DeleteElem takes one value of a list out with its comma, and the whole line
+// when no value of it stays.
+func (e *Edits) DeleteElem(_ *Message, el Elem) { e.elems = append(e.elems, el) }
+
+// SetBody replaces the body. Content-Length is then Append's business: it is
+// not to be edited otherwise.
+func (e *Edits) SetBody(_ *Message, body string) {
+	e.body, e.bodyAt = true, int32(len(e.text))
+	e.text = append(e.text, body...)
+	e.bodyEnd = int32(len(e.text))
+}
+
+// Append appends m with the edits to dst, which may be nil, and returns it.
+// There is exactly one Content-Length in it: the one there was, corrected
+// after SetBody, or a new last header line where there was none (UDP needs
+// none, a stream does). It panics when edits overlap or lie outside m; e may
+// be used once more only after Reset.
+func (e *Edits) Append(dst []byte, m *Message) []byte {
+	e.cutElems(m)
+	e.setLength(m)
+	slices.SortStableFunc(e.list, func(a, b edit) int {
+		if c := cmp.Compare(a.start, b.start); c != 0 {
+			return c
+		}
+		return cmp.Compare(min(a.end-a.start, 1), min(b.end-b.start, 1))
+	})
+	dst = slices.Grow(dst, len(m.Raw)+len(e.text))
+	pos := int32(0)
+	for _, x := range e.list {
+		if x.start < pos || x.end < x.start {
+			panic(fmt.Sprintf("message: edit [%d, %d) overlaps what ends at %d", x.start, x.end, pos))
+		}
+		dst = append(dst, m.Raw[pos:x.start]...)
+		dst = append(dst, e.text[x.at:x.to]...)
+		pos = x.end
+	}
+	return append(dst, m.Raw[pos:]...)
+}
+
+// setLength sees to the body and the one Content-Length.
+func (e *Edits) setLength(m *Message) {
+	l, ok := m.First(ContentLength)
+	if !e.body {
+		if !ok {
+			e.Insert(int32(m.BodyStart)-2, "Content-Length: ", strconv.Itoa(len(m.Raw)-m.BodyStart), "\r\n")
+		}
+		return
+	}
+	e.list = append(e.list, edit{int32(m.BodyStart), int32(len(m.Raw)), e.bodyAt, e.bodyEnd})
+	n := strconv.Itoa(int(e.bodyEnd - e.bodyAt))
+	if ok {
+		e.Replace(l.ValueStart, l.ValueEnd, n)
+	} else {
+		e.Insert(int32(m.BodyStart)-2, "Content-Length: ", n, "\r\n")
+	}
+}
+
+// cutElems turns the values to delete into splices, a line at a time.
+func (e *Edits) cutElems(m *Message) {
+	slices.SortFunc(e.elems, func(a, b Elem) int { return cmp.Compare(a.Start, b.Start) })
+	for i := 0; i < len(e.elems); {
+		j := i + 1
+		for j < len(e.elems) && e.elems[j].Line == e.elems[i].Line {
+			j++
+		}
+		e.cutLine(m, e.elems[i:j])
+		i = j
+	}
+	e.elems = e.elems[:0]
+}
+
+// cutLine takes cut, values of one line in order, out of it. Values before the
+// first that stays go with the comma after them, the others with the one before.
+func (e *Edits) cutLine(m *Message, cut []Elem) {
+	l := m.Lines[cut[0].Line]
+	v := m.Value(l)
+	mark := len(e.list)
+	kept, lead, last := false, int32(-1), l.ValueStart
+	for i := 0; i < len(v); {
+		s, t, next := nextElem(v, i)
+		i = next
+		if s == t {
+			continue
+		}
+		start, end := l.ValueStart+int32(s), l.ValueStart+int32(t)
+		switch {
+		case len(cut) == 0 || cut[0].Start != start:
+			if lead >= 0 {
+				e.Delete(lead, start)
+				lead = -1
+			}
+			kept = true
+		case kept:
+			e.Delete(last, end)
+			cut = cut[1:]
+		default:
+			if lead < 0 {
+				lead = start
+			}
+			cut = cut[1:]
+		}
+		last = end
+	}
+	if !kept {
+		e.list = e.list[:mark]
+		e.DeleteLine(m, l)
+	}
+}
