@@ -39,8 +39,10 @@ func (c *Config) Complete(interfaces []netip.Prefix, source netip.Addr) (*Config
 	done := *c
 	if len(c.Listen) == 0 {
 		var err error
-		done.Listen, err = listeners(interfaces, source)
-		return &done, err
+		if done.Listen, err = listeners(interfaces, source); err != nil {
+			return nil, err
+		}
+		return &done, nil
 	}
 	done.Listen = slices.Clone(c.Listen)
 	var errs []error
@@ -58,7 +60,10 @@ func (c *Config) Complete(interfaces []netip.Prefix, source netip.Addr) (*Config
 			errs = append(errs, fmt.Errorf("listen.%s.address: is %s, allowed is an address of this host, or set allow", l.Name, l.Address))
 		}
 	}
-	return &done, errors.Join(errs...)
+	if len(errs) > 0 {
+		return nil, errors.Join(errs...)
+	}
+	return &done, nil
 }
 
 // listeners makes the listeners of a host that has none configured.
