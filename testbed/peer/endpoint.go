@@ -27,6 +27,7 @@ type endpoint struct {
 	plainVia func() bool     // leave received and rport out of answers; may be nil
 	keep     func() int      // ;keep=N for those who offer it (RFC 6223); may be nil
 	tap      func(*Message)  // may be nil
+	raw      bool            // only record what comes in
 	parser   *sip.Parser
 	ctx      context.Context
 	cancel   context.CancelFunc

@@ -34,6 +34,7 @@ type Media struct {
 	id       uint32
 	wg       sync.WaitGroup
 	stop     chan struct{}
+	wake     chan struct{} // talking changed
 	once     sync.Once
 
 	mu        sync.Mutex
@@ -61,7 +62,7 @@ type arrival struct {
 
 // newMedia opens a socket pair at addr, RTP on an even port and RTCP above it.
 func newMedia(ctx context.Context, n transport.Net, addr netip.Addr, latch bool) (*Media, error) {
-	m := &Media{stop: make(chan struct{}), latch: latch}
+	m := &Media{stop: make(chan struct{}), wake: make(chan struct{}, 1), latch: latch}
 	var b [4]byte
 	copy(b[:], random(4))
 	m.id = binary.BigEndian.Uint32(b[:])
@@ -139,6 +140,10 @@ func (m *Media) Talk(on bool) {
 	m.mu.Lock()
 	m.talking = on
 	m.mu.Unlock()
+	select {
+	case m.wake <- struct{}{}:
+	default:
+	}
 }
 
 // follow takes over what the other side's SDP says.
@@ -167,15 +172,28 @@ func payload(id, n uint32) []byte {
 	return b
 }
 
+// talk sends packets while it is told to; a silent end has no timer.
 func (m *Media) talk() {
 	tick := time.NewTicker(packetTime)
 	defer tick.Stop()
 	for {
-		select {
-		case <-m.stop:
-			return
-		case <-tick.C:
-			m.packet()
+		m.mu.Lock()
+		talking := m.talking
+		m.mu.Unlock()
+		if talking {
+			tick.Reset(packetTime)
+		} else {
+			tick.Stop()
+		}
+		for woken := false; !woken; {
+			select {
+			case <-m.stop:
+				return
+			case <-m.wake:
+				woken = true
+			case <-tick.C:
+				m.packet()
+			}
 		}
 	}
 }

@@ -29,17 +29,13 @@ func inMemory(t *testing.T, conf peer.ProviderConfig, f func(*world)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		n := memnet.New(1)
+		t.Cleanup(n.Close)
 		wan := n.Segment("wan", netip.MustParsePrefix("203.0.113.0/24"))
 		isp := wan.Host("203.0.113.5")
 		ip := netip.MustParseAddr("203.0.113.5")
 		w := &world{t: t, home: [2]transport.Net{wan.Host("203.0.113.10"), wan.Host("203.0.113.11")}}
 		w.start(isp, ip, [3]uint16{5060, 5060, 5061}, conf)
-		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
-		w.ctx = ctx
 		f(w)
-		cancel()
-		w.prov.Close()
-		n.Close()
 	})
 }
 
@@ -61,6 +57,10 @@ func (w *world) start(isp transport.Net, ip netip.Addr, ports [3]uint16, conf pe
 	if w.prov, err = peer.NewProvider(isp, conf); err != nil {
 		w.t.Fatal(err)
 	}
+	w.t.Cleanup(w.prov.Close)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Hour)
+	w.t.Cleanup(cancel)
+	w.ctx = ctx
 }
 
 // phone makes a phone that is closed at the end of the test.

@@ -41,6 +41,9 @@ func (ep *endpoint) arrived(f *Flow, raw string) {
 		return
 	}
 	ep.record(f, m, false)
+	if ep.raw {
+		return
+	}
 	parsed, err := ep.parse(f, raw)
 	if err != nil {
 		return
