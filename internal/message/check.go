@@ -28,7 +28,7 @@ func (p *parser) requestLine(line string) {
 		return
 	}
 	m.URI = rest[:sp]
-	if version := rest[sp+1:]; !EqualFold(version, "SIP/2.0") {
+	if version := rest[sp+1:]; version != "SIP/2.0" && !EqualFold(version, "SIP/2.0") {
 		if isVersion(version) {
 			p.fail(505, "Version Not Supported")
 		} else {
@@ -36,7 +36,8 @@ func (p *parser) requestLine(line string) {
 		}
 		return
 	}
-	if u, err := ParseURI(m.URI); err != nil || u.Headers != "" {
+	var u URI
+	if u.read(m.URI) != "" || u.Headers != "" {
 		p.fail(400, "Bad Request-URI")
 	}
 }
@@ -78,7 +79,7 @@ func (p *parser) check() {
 	if missing := needed &^ m.seen; missing != 0 {
 		p.headers(missing, "Missing ")
 	}
-	if twice := p.dup & singletons; twice != 0 {
+	if twice := m.twice & singletons; twice != 0 {
 		p.headers(twice, "Duplicate ")
 	}
 	if p.bad.Reason != "" {
@@ -88,7 +89,7 @@ func (p *parser) check() {
 	p.vias()
 	p.addresses()
 	p.cseq()
-	if m.Get(CallID) == "" || !none(m.Get(CallID), classBlank) {
+	if !inCallID(m.Get(CallID)) {
 		p.fail(400, "Bad Call-ID")
 	}
 	if !p.request {
@@ -115,24 +116,19 @@ func (p *parser) headers(set uint64, what string) {
 	}
 }
 
-// isNumber tells whether s is decimal digits, of whatever size.
-func isNumber(s string) bool {
-	for i := 0; i < len(s); i++ {
-		if s[i]-'0' > 9 {
-			return false
-		}
-	}
-	return s != ""
+// inCallID tells whether s can be a Call-ID: not empty, no blanks.
+func inCallID(s string) bool {
+	return s != "" && strings.IndexByte(s, ' ') < 0 && strings.IndexByte(s, '\t') < 0
 }
+
+// isNumber tells whether s is decimal digits, of whatever size.
+func isNumber(s string) bool { return s != "" && digitsEnd(s, 0) == len(s) }
 
 // cseq reads CSeq; in a request its method must be the request's.
 func (p *parser) cseq() {
 	m := p.m
 	v := m.Get(CSeq)
-	i := 0
-	for i < len(v) && v[i]-'0' <= 9 {
-		i++
-	}
+	i := digitsEnd(v, 0)
 	n, ok := ParseUint(v[:i], 1<<32-1)
 	method := v[skipBlanks(v, i):]
 	if !ok || len(v) == i+len(method) || !isToken(method) {
@@ -145,21 +141,20 @@ func (p *parser) cseq() {
 	}
 }
 
-// vias checks the topmost Via, and that there are not too many. A branch that
-// is the magic cookie alone could not tell transactions apart (RFC 4475 §3.2.1).
+// vias checks the topmost Via, and that there are not too many.
 func (p *parser) vias() {
 	m := p.m
 	count := 0
-	for e := range m.Elems(Via) {
-		if count++; count > 1 {
-			continue
-		}
-		v, err := ParseVia(m.Elem(e))
-		if err != nil || !fullParams(v.Params) {
-			p.fail(400, "Bad Via")
-		}
-		if b, _ := Param(v.Params, "branch"); EqualFold(b, "z9hG4bK") {
-			p.fail(400, "Bad Via Branch")
+	for n := m.firstLine(Via); n < len(m.Lines); n = m.nextLine(Via, n) {
+		v := m.Value(m.Lines[n])
+		for i := 0; i < len(v); {
+			start, end, next := nextElem(v, i)
+			if i = next; start == end {
+				continue
+			}
+			if count++; count == 1 {
+				p.topVia(v[start:end])
+			}
 		}
 	}
 	switch {
@@ -170,24 +165,34 @@ func (p *parser) vias() {
 	}
 }
 
-// fullParams tells whether no parameter of the list is empty.
-func fullParams(params string) bool {
-	for i := 0; i < len(params); {
-		q := scanParam(params, i)
-		if q.nameStart == q.nameEnd {
-			return false
-		}
-		i = q.end
+// topVia checks the topmost Via: that of the sender. A branch that is the
+// magic cookie alone could not tell transactions apart (RFC 4475 §3.2.1).
+func (p *parser) topVia(s string) {
+	var v ViaValue
+	if v.read(s) != "" {
+		p.fail(400, "Bad Via")
+		return
 	}
-	return true
+	for i := 0; i < len(v.Params); {
+		ns, ne, vs, ve, end := scanParam(v.Params, i)
+		if ns == ne {
+			p.fail(400, "Bad Via")
+		}
+		if ne-ns == len("branch") && ve-vs == len("z9hG4bK") &&
+			EqualFold(v.Params[ns:ne], "branch") && EqualFold(v.Params[vs:ve], "z9hG4bK") {
+			p.fail(400, "Bad Via Branch")
+		}
+		i = end
+	}
 }
 
 // addresses checks From and To.
 func (p *parser) addresses() {
-	if a, err := ParseNameAddr(p.m.Get(From)); err != nil || a.URI == "*" {
+	var a NameAddr
+	if a.read(p.m.Get(From)) != "" || a.URI == "*" {
 		p.fail(400, "Bad From")
 	}
-	if a, err := ParseNameAddr(p.m.Get(To)); err != nil || a.URI == "*" {
+	if a.read(p.m.Get(To)) != "" || a.URI == "*" {
 		p.fail(400, "Bad To")
 	}
 }
@@ -197,7 +202,8 @@ func (p *parser) routes() {
 	count := 0
 	for e := range p.m.Elems(Route) {
 		count++
-		if a, err := ParseNameAddr(p.m.Elem(e)); err != nil || !a.Angle {
+		var a NameAddr
+		if a.read(p.m.Elem(e)) != "" || !a.Angle {
 			p.fail(400, "Bad Route")
 		}
 	}
@@ -210,29 +216,67 @@ func (p *parser) routes() {
 // them. "*" stands alone and with Expires 0 (RFC 3261 §10.3 step 6).
 func (p *parser) contacts() {
 	m := p.m
-	count, star := 0, false
-	for e := range m.Elems(Contact) {
-		count++
-		if m.Method != "REGISTER" {
-			continue
+	count := 0
+	if m.Method == "REGISTER" {
+		for n := m.firstLine(Contact); n < len(m.Lines); n = m.nextLine(Contact, n) {
+			count += p.bindings(m.Value(m.Lines[n]))
 		}
-		a, err := ParseNameAddr(m.Elem(e))
-		if err != nil || !fullParams(a.Params) {
-			p.fail(400, "Bad Contact")
-			continue
+		if v := m.Get(Contact); v == "*" {
+			if n, ok := ParseUint(m.Get(Expires), 1<<32-1); count > 1 || !ok || n != 0 {
+				p.fail(400, "Bad Contact")
+			}
 		}
-		if a.URI == "*" {
-			star = true
-		} else if _, err = ParseURI(a.URI); err != nil {
-			p.fail(400, "Bad Contact")
-		}
-	}
-	if star {
-		if n, ok := ParseUint(m.Get(Expires), 1<<32-1); count > 1 || !ok || n != 0 {
-			p.fail(400, "Bad Contact")
+	} else {
+		for range m.Elems(Contact) {
+			count++
 		}
 	}
 	if count > MaxContacts {
 		p.fail(400, "Too Many Contacts")
 	}
+}
+
+// bindings checks the Contact values v of a REGISTER and counts them.
+func (p *parser) bindings(v string) (count int) {
+	var a NameAddr
+	var u URI
+	for i := 0; i < len(v); count++ {
+		next, bad := a.head(v, i)
+		switch {
+		case bad != "" || !a.Angle && strings.IndexByte(a.URI, '?') >= 0:
+			p.fail(400, "Bad Contact")
+			return count
+		case len(v) == 1 && a.URI == "*":
+			return 1
+		case u.read(a.URI) != "":
+			p.fail(400, "Bad Contact")
+			return count
+		}
+		end, ok := valueParams(v, next)
+		if !ok {
+			p.fail(400, "Bad Contact")
+			return count
+		}
+		i = end + 1
+	}
+	return count
+}
+
+// valueParams checks the parameters that start at s[i], none of them empty,
+// and returns the offset of the comma after them or the end of s.
+func valueParams(s string, i int) (end int, ok bool) {
+	for i < len(s) && s[i] == ';' {
+		start := skipBlanks(s, i+1)
+		i = special(s, start, ';')
+		for i < len(s) && s[i] == '"' {
+			if i = quotedEnd(s, i); i > len(s) {
+				return i, false
+			}
+			i = special(s, i, ';')
+		}
+		if i == start || s[start] == '=' {
+			return i, false
+		}
+	}
+	return i, i >= len(s) || s[i] == ',' && skipBlanks(s, i+1) < len(s)
 }

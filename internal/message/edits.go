@@ -68,23 +68,44 @@ func (e *Edits) SetBody(_ *Message, body string) {
 func (e *Edits) Append(dst []byte, m *Message) []byte {
 	e.cutElems(m)
 	e.setLength(m)
-	slices.SortStableFunc(e.list, func(a, b edit) int {
-		if c := cmp.Compare(a.start, b.start); c != 0 {
-			return c
+	e.sort()
+	size, pos := len(m.Raw), int32(0)
+	for i := range e.list {
+		x := &e.list[i]
+		if x.start < pos || x.end < x.start || int(x.end) > len(m.Raw) {
+			panic(fmt.Sprintf("message: edit [%d, %d) of %d octets overlaps what ends at %d", x.start, x.end, len(m.Raw), pos))
 		}
-		return cmp.Compare(min(a.end-a.start, 1), min(b.end-b.start, 1))
-	})
-	dst = slices.Grow(dst, len(m.Raw)+len(e.text))
-	pos := int32(0)
-	for _, x := range e.list {
-		if x.start < pos || x.end < x.start {
-			panic(fmt.Sprintf("message: edit [%d, %d) overlaps what ends at %d", x.start, x.end, pos))
-		}
-		dst = append(dst, m.Raw[pos:x.start]...)
-		dst = append(dst, e.text[x.at:x.to]...)
+		pos = x.end
+		size += int(x.to-x.at) - int(x.end-x.start)
+	}
+	n := len(dst)
+	dst = slices.Grow(dst, size)[:n+size]
+	pos = 0
+	for i := range e.list {
+		x := &e.list[i]
+		n += copy(dst[n:], m.Raw[pos:x.start])
+		n += copy(dst[n:], e.text[x.at:x.to])
 		pos = x.end
 	}
-	return append(dst, m.Raw[pos:]...)
+	copy(dst[n:], m.Raw[pos:])
+	return dst
+}
+
+// sort puts the edits in the order of their places, insertions first. There
+// are few, mostly in order already.
+func (e *Edits) sort() {
+	for i := 1; i < len(e.list); i++ {
+		x := e.list[i]
+		j := i
+		for ; j > 0; j-- {
+			y := e.list[j-1]
+			if y.start < x.start || y.start == x.start && (y.start == y.end || x.start != x.end) {
+				break
+			}
+			e.list[j] = y
+		}
+		e.list[j] = x
+	}
 }
 
 // setLength sees to the body and the one Content-Length.

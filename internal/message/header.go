@@ -1,5 +1,10 @@
 package message
 
+import (
+	"math/bits"
+	"strings"
+)
+
 // Header names a header field Pinhole looks at; Other is every other one.
 type Header uint8
 
@@ -131,15 +136,92 @@ func compactForm(c byte) Header {
 	return Other
 }
 
-// lookup returns the header of a name in any case, long or compact.
-func lookup(name string) Header {
-	if len(name) == 1 {
-		return compactForm(name[0] | 0x20)
+// A nameKey is a header name in lower case, packed for comparing in at most
+// three words: its first 8 octets, its last 8 if it has more, and the 8 after
+// the first if it has more than 16.
+type nameKey struct {
+	head, mid, tail uint64
+	size            int
+	id              Header
+}
+
+const (
+	maxName   = 24          // no name is longer; three words hold it
+	lowerCase = ones * 0x20 // sets the bit that makes letters lower case
+	hashBits  = 8
+	hashMul   = 0x64955537a858829f // found by trial: gives no two names one hash
+)
+
+// keyTable holds all long and compact names, keyIndex where in it a hash is.
+var keyTable, keyIndex = buildKeys()
+
+func hashName(head uint64, size int) uint64 {
+	return (head ^ uint64(size)) * hashMul >> (64 - hashBits)
+}
+
+func buildKeys() (table [128]nameKey, index [1 << hashBits]uint8) {
+	used := uint8(1) // the first stands for no name
+	add := func(name string, id Header) {
+		head, mid, tail := packName(name+"        ", 0, len(name))
+		h := hashName(head, len(name))
+		if index[h] != 0 {
+			panic("message: two header names with one hash: " + name)
+		}
+		table[used], index[h] = nameKey{head, mid, tail, len(name), id}, used
+		used++
 	}
-	for h := Via; h < numHeaders; h++ {
-		if EqualFold(names[h], name) {
-			return h
+	for id := Via; id < numHeaders; id++ {
+		add(names[id], id)
+	}
+	for c := byte('a'); c <= 'z'; c++ {
+		if id := compactForm(c); id != Other {
+			add(string(c), id)
 		}
 	}
-	return Other
+	return table, index
+}
+
+// packName packs the name s[start:start+size]; eight octets from start on must
+// be there.
+func packName(s string, start, size int) (head, mid, tail uint64) {
+	head = load64(s, start) | lowerCase
+	if size <= 8 {
+		return head & (1<<(8*uint(size)) - 1), 0, 0
+	}
+	if size > 16 {
+		mid = load64(s, start+8) | lowerCase
+	}
+	return head, mid, load64(s, start+size-8) | lowerCase
+}
+
+// findName returns the header that the line raw[start:end] names, long or
+// compact and in any case, and the offset of its colon, -1 if there is none.
+func findName(raw string, start, end int) (id Header, colon int) {
+	i := start
+	for ; i < end; i += 8 {
+		if i+8 > len(raw) {
+			if colon = strings.IndexByte(raw[i:end], ':'); colon < 0 {
+				return Other, -1
+			}
+			i += colon
+			break
+		}
+		if hit := zeros(load64(raw, i) ^ ones*':'); hit != 0 {
+			i += bits.TrailingZeros64(hit) / 8
+			break
+		}
+	}
+	if i >= end {
+		return Other, -1
+	}
+	if start+8 > len(raw) {
+		return Other, i // oddName looks closer
+	}
+	size := i - start
+	head, mid, tail := packName(raw, start, size)
+	k := &keyTable[keyIndex[hashName(head, size)]%128]
+	if k.head == head && k.tail == tail && k.mid == mid && k.size == size {
+		return k.id, i
+	}
+	return Other, i
 }

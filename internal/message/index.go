@@ -1,6 +1,9 @@
 package message
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // Reset reads the message at the start of raw as Parse does, into m's own
 // memory; what was read from m before stays valid, as it is part of the older
@@ -23,7 +26,6 @@ type parser struct {
 	m       *Message
 	framing Framing
 	bad     Error
-	dup     uint64 // bit set of the headers that came twice
 	request bool
 }
 
@@ -132,35 +134,61 @@ func (p *parser) index(pos int) int {
 func (p *parser) line(start, end int) {
 	m := p.m
 	raw := m.Raw
-	if end-start > MaxHeaderLine {
-		p.fail(400, "Header Line Too Long")
-	}
-	colon := strings.IndexByte(raw[start:end], ':')
+	id, colon := findName(raw, start, end)
 	if colon < 0 {
 		p.fail(400, "Bad Header Line")
 		return
 	}
-	colon += start
 	nameEnd := colon
-	for nameEnd > start && isBlank(raw[nameEnd-1]) {
-		nameEnd--
+	if id == Other {
+		if id, nameEnd = p.oddName(start, colon); nameEnd == start {
+			return
+		}
 	}
-	name := raw[start:nameEnd]
+	vs, ve := colon+1, end-2
+	if raw[vs] == ' ' {
+		vs++
+	}
+	if raw[vs] <= ' ' || raw[ve-1] <= ' ' || m.crude {
+		if raw[ve] != '\r' {
+			ve++
+		}
+		vs, ve = trim(raw, vs, ve)
+	}
+	n := len(m.Lines)
+	if n == cap(m.Lines) {
+		m.Lines = slices.Grow(m.Lines, MaxHeaders)
+	}
+	m.Lines = m.Lines[:n+1]
+	l := &m.Lines[n] // field by field: a Line made elsewhere and copied costs more than all else here
+	l.ID, l.Start, l.NameEnd = id, int32(start), int32(nameEnd)
+	l.ValueStart, l.ValueEnd, l.End = int32(vs), int32(ve), int32(end)
+	bit := uint64(1) << id
+	if m.seen&bit == 0 {
+		m.first[id] = uint8(n + 1)
+	}
+	m.twice |= m.seen & bit
+	m.seen |= bit
+	if end-start > MaxHeaderLine {
+		p.fail(400, "Header Line Too Long")
+	}
+}
+
+// oddName reads a name that findName does not know: of no interest, with
+// blanks before its colon, or none at all, when it returns start.
+func (p *parser) oddName(start, colon int) (id Header, end int) {
+	raw := p.m.Raw
+	for end = colon; end > start && isBlank(raw[end-1]); end-- {
+	}
+	name := raw[start:end]
 	if !isToken(name) {
 		p.fail(400, "Bad Header Name")
-		return
+		return Other, start
 	}
-	id := lookup(name)
-	vs, ve := trim(raw, colon+1, end)
-	m.Lines = append(m.Lines, Line{id, int32(start), int32(nameEnd), int32(vs), int32(ve), int32(end)})
-	if id != Other {
-		bit := uint64(1) << id
-		if m.seen&bit == 0 {
-			m.first[id] = uint8(len(m.Lines))
-		}
-		p.dup |= m.seen & bit
-		m.seen |= bit
+	if (end < colon || start+8 > len(raw)) && len(name) <= maxName {
+		id, _ = findName(name+":       ", 0, len(name)+1)
 	}
+	return id, end
 }
 
 // octets checks the header block raw[:end], which has that many line ends, for
@@ -206,7 +234,7 @@ func (p *parser) body() {
 	m := p.m
 	have := len(m.Raw) - m.BodyStart
 	switch {
-	case p.dup&(1<<ContentLength) != 0:
+	case m.twice&(1<<ContentLength) != 0:
 		p.lost(400, "Duplicate Content-Length")
 	case m.first[ContentLength] != 0:
 		n, ok := ParseUint(m.Get(ContentLength), 1<<31)

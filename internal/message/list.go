@@ -25,11 +25,8 @@ func (m *Message) Elems(h Header) iter.Seq[Elem] {
 }
 
 func (m *Message) eachElem(h Header, yield func(Elem) bool) {
-	for n := m.firstLine(h); n < len(m.Lines); n++ {
+	for n := m.firstLine(h); n < len(m.Lines); n = m.nextLine(h, n) {
 		l := m.Lines[n]
-		if l.ID != h {
-			continue
-		}
 		v := m.Raw[l.ValueStart:l.ValueEnd]
 		for i := 0; i < len(v); {
 			start, end, next := nextElem(v, i)
@@ -48,19 +45,17 @@ func nextElem(s string, i int) (start, end, next int) {
 	if strings.IndexByte(s[i:], ',') < 0 {
 		j = len(s)
 	}
-scan:
 	for j < len(s) {
-		switch s[j] {
-		case ',':
-			break scan
-		case '"':
-			j = quotedEnd(s, j) - 1
-		case '<':
-			if gt := strings.IndexByte(s[j:], '>'); gt >= 0 {
-				j += gt
-			}
+		if j = special(s, j, ','); j >= len(s) || s[j] == ',' {
+			break
 		}
-		j++
+		if s[j] == '"' {
+			j = quotedEnd(s, j)
+		} else if gt := strings.IndexByte(s[j:], '>'); gt >= 0 {
+			j += gt
+		} else {
+			j++
+		}
 	}
 	j = min(j, len(s))
 	start, end = trim(s, i, j)

@@ -38,6 +38,7 @@ type Message struct {
 
 	first      [numHeaders]uint8 // index of the first line of each header, plus 1
 	seen       uint64            // bit set of the headers there
+	twice      uint64            // bit set of those with more than one line
 	cseq       uint32
 	cseqMethod string // "" when CSeq could not be read
 	crude      bool   // there are line ends, CRs or NULs that must not be sent on
@@ -78,38 +79,45 @@ func (m *Message) Value(l Line) string { return m.Raw[l.ValueStart:l.ValueEnd] }
 
 // firstLine returns the index of the first line of h, len(m.Lines) if none.
 func (m *Message) firstLine(h Header) int {
-	if h == Other || m.first[h] == 0 {
-		if h != Other {
-			return len(m.Lines)
-		}
-		return 0
+	if n := int(m.first[h]); n != 0 {
+		return n - 1
 	}
-	return int(m.first[h]) - 1
+	return len(m.Lines)
+}
+
+// nextLine returns the index of the line of h after line n, len(m.Lines) if none.
+func (m *Message) nextLine(h Header, n int) int {
+	if m.twice&(1<<h) == 0 {
+		return len(m.Lines)
+	}
+	for n++; n < len(m.Lines) && m.Lines[n].ID != h; n++ {
+	}
+	return n
 }
 
 // First returns the first line of h.
 func (m *Message) First(h Header) (Line, bool) {
-	for n := m.firstLine(h); n < len(m.Lines); n++ {
-		if m.Lines[n].ID == h {
-			return m.Lines[n], true
-		}
+	if n := m.first[h]; n != 0 {
+		return m.Lines[n-1], true
 	}
 	return Line{}, false
 }
 
 // Get returns the value of the first line of h, "" if there is none.
 func (m *Message) Get(h Header) string {
-	l, _ := m.First(h)
+	n := m.first[h]
+	if n == 0 {
+		return ""
+	}
+	l := &m.Lines[n-1]
 	return m.Raw[l.ValueStart:l.ValueEnd]
 }
 
 // Count returns the number of lines of h.
 func (m *Message) Count(h Header) int {
 	count := 0
-	for n := m.firstLine(h); n < len(m.Lines); n++ {
-		if m.Lines[n].ID == h {
-			count++
-		}
+	for n := m.firstLine(h); n < len(m.Lines); n = m.nextLine(h, n) {
+		count++
 	}
 	return count
 }
@@ -117,8 +125,8 @@ func (m *Message) Count(h Header) int {
 // Each ranges over the lines of h in order.
 func (m *Message) Each(h Header) iter.Seq[Line] {
 	return func(yield func(Line) bool) {
-		for n := m.firstLine(h); n < len(m.Lines); n++ {
-			if m.Lines[n].ID == h && !yield(m.Lines[n]) {
+		for n := m.firstLine(h); n < len(m.Lines); n = m.nextLine(h, n) {
+			if !yield(m.Lines[n]) {
 				return
 			}
 		}

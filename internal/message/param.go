@@ -5,47 +5,39 @@ import (
 	"strings"
 )
 
-// A param is one ";name=value" of a list, as offsets: start is its semicolon,
-// end the next one or the end of the list.
-type param struct {
-	start, end         int
-	nameStart, nameEnd int
-	valStart, valEnd   int
+// paramEnd returns the offset of the first ';' of s from i on that is not in
+// quotes, len(s) if there is none.
+func paramEnd(s string, i int) int {
+	for {
+		i = special(s, i, ';')
+		switch {
+		case i >= len(s):
+			return len(s)
+		case s[i] == ';':
+			return i
+		case s[i] == '"':
+			i = quotedEnd(s, i)
+		default:
+			i++
+		}
+	}
 }
 
-// scanParam reads the parameter that starts at s[i]; a first one may lack its
-// semicolon. A semicolon inside quotes does not end it.
-func scanParam(s string, i int) param {
-	p := param{start: i}
-	if i < len(s) && s[i] == ';' {
+// scanParam reads the parameter that starts at s[i], which may lack its
+// semicolon if it is the first one, and returns the offsets of its name and
+// value and of the next one's semicolon. One inside quotes does not end it.
+func scanParam(s string, i int) (nameStart, nameEnd, valStart, valEnd, end int) {
+	if s[i] == ';' {
 		i++
 	}
-	eq := -1
-	j := i
-scan:
-	for j < len(s) {
-		switch s[j] {
-		case ';':
-			break scan
-		case '=':
-			if eq < 0 {
-				eq = j
-			}
-		case '"':
-			j = quotedEnd(s, j) - 1
-		}
-		j++
+	end = paramEnd(s, i)
+	nameStart, valEnd = trim(s, i, end)
+	nameEnd, valStart = valEnd, valEnd
+	if eq := strings.IndexByte(s[nameStart:valEnd], '='); eq >= 0 {
+		valStart = skipBlanks(s, nameStart+eq+1)
+		_, nameEnd = trim(s, nameStart, nameStart+eq)
 	}
-	j = min(j, len(s))
-	p.end = j
-	if eq < 0 {
-		p.nameStart, p.nameEnd = trim(s, i, j)
-		p.valStart, p.valEnd = p.nameEnd, p.nameEnd
-		return p
-	}
-	p.nameStart, p.nameEnd = trim(s, i, eq)
-	p.valStart, p.valEnd = trim(s, eq+1, j)
-	return p
+	return nameStart, nameEnd, valStart, valEnd, end
 }
 
 // Param returns the value of the parameter name (compared without case) of a
@@ -53,11 +45,11 @@ scan:
 // at all; a parameter without a value has "".
 func Param(params, name string) (value string, ok bool) {
 	for i := skipBlanks(params, 0); i < len(params); {
-		p := scanParam(params, i)
-		if EqualFold(params[p.nameStart:p.nameEnd], name) && name != "" {
-			return params[p.valStart:p.valEnd], true
+		ns, ne, vs, ve, end := scanParam(params, i)
+		if ne-ns == len(name) && ne > ns && EqualFold(params[ns:ne], name) {
+			return params[vs:ve], true
 		}
-		i = p.end
+		i = end
 	}
 	return "", false
 }
@@ -65,12 +57,12 @@ func Param(params, name string) (value string, ok bool) {
 // ParamSpan returns the offsets of the whole ";name=value" in params: from its
 // semicolon up to the next one or the end, so that cutting it leaves a list.
 func ParamSpan(params, name string) (start, end int, ok bool) {
-	for i := skipBlanks(params, 0); i < len(params); {
-		p := scanParam(params, i)
-		if EqualFold(params[p.nameStart:p.nameEnd], name) && name != "" {
-			return p.start, p.end, true
+	for i := skipBlanks(params, 0); i < len(params); i = end {
+		var ns, ne int
+		ns, ne, _, _, end = scanParam(params, i)
+		if ne > ns && EqualFold(params[ns:ne], name) {
+			return i, end, true
 		}
-		i = p.end
 	}
 	return 0, 0, false
 }
@@ -85,11 +77,11 @@ func Params(params string) iter.Seq2[string, string] {
 
 func eachParam(params string, yield func(string, string) bool) {
 	for i := skipBlanks(params, 0); i < len(params); {
-		p := scanParam(params, i)
-		if p.nameStart < p.nameEnd && !yield(params[p.nameStart:p.nameEnd], params[p.valStart:p.valEnd]) {
+		ns, ne, vs, ve, end := scanParam(params, i)
+		if ns < ne && !yield(params[ns:ne], params[vs:ve]) {
 			return
 		}
-		i = p.end
+		i = end
 	}
 }
 
@@ -116,16 +108,13 @@ func Unquote(s string) string {
 // ParseUint reads a strict decimal number of at most max: digits only, at
 // least one; leading zeros count for nothing.
 func ParseUint(s string, max uint64) (uint64, bool) {
-	if s == "" {
-		return 0, false
-	}
 	var n uint64
 	for i := 0; i < len(s); i++ {
 		d := uint64(s[i] - '0')
-		if d > 9 || n > (max-d)/10 || d > max {
+		if d > 9 || d > max || n > (max-d)/10 {
 			return 0, false
 		}
 		n = n*10 + d
 	}
-	return n, true
+	return n, s != ""
 }

@@ -4,11 +4,11 @@ import "strings"
 
 // Classes of octets (RFC 3261 §25.1).
 const (
-	classBlank   = 1 << iota // SP, HT and, as values are folded, CR and LF
-	classToken               // token
-	classHost                // host name or IPv4 address; also "_", which names in the field have
-	classNotURI              // never in a URI: blanks, controls, quotes and angle brackets
-	classDisplay             // ends or breaks a display name without quotes
+	classBlank = 1 << iota // SP, HT and, as values are folded, CR and LF
+	classToken             // token
+	classHost              // host name or IPv4 address; also "_", which names in the field have
+	classURI               // what may stand in a URI: no blanks, controls, quotes and angle brackets
+	classPlain             // what may stand in a display name without quotes
 )
 
 var class = func() (t [256]uint8) {
@@ -21,11 +21,14 @@ var class = func() (t [256]uint8) {
 	set(" \t\r\n", classBlank)
 	set(alphanum+"-.!%*_+`'~", classToken)
 	set(alphanum+"-._", classHost)
-	for c := range 0x21 {
-		t[c] |= classNotURI
+	for c := range 256 {
+		if c > ' ' && c != 0x7f && c != '"' && c != '<' && c != '>' {
+			t[c] |= classURI
+		}
+		if c != '"' && c != '<' && c != '>' && c != ',' && c != ';' {
+			t[c] |= classPlain
+		}
 	}
-	set("\x7f<>\"", classNotURI)
-	set("<>;,\"", classDisplay)
 	return t
 }()
 
@@ -39,16 +42,6 @@ func all(s string, c uint8) bool {
 		}
 	}
 	return s != ""
-}
-
-// none tells whether nothing in s is of class c.
-func none(s string, c uint8) bool {
-	for i := 0; i < len(s); i++ {
-		if class[s[i]]&c != 0 {
-			return false
-		}
-	}
-	return true
 }
 
 func isToken(s string) bool { return all(s, classToken) }
@@ -75,7 +68,11 @@ func trim(s string, start, end int) (int, int) {
 // quotedEnd returns the offset past the quoted string that starts at s[i], or
 // len(s)+1 when nothing closes it.
 func quotedEnd(s string, i int) int {
-	for i++; i < len(s); i++ {
+	i++
+	if n := strings.IndexByte(s[i:], '"'); n == 0 || n > 0 && s[i+n-1] != '\\' {
+		return i + n + 1
+	}
+	for ; i < len(s); i++ {
 		switch s[i] {
 		case '"':
 			return i + 1

@@ -24,52 +24,59 @@ type URI struct {
 // blanks, controls, quotes or angle brackets, without a scheme, or, if sip or
 // sips, with a host or port that is not one.
 func ParseURI(s string) (URI, error) {
-	colon := strings.IndexByte(s, ':')
-	if colon <= 0 || !isScheme(s[:colon]) || !none(s, classNotURI) {
-		return URI{}, fmt.Errorf("reading URI %q", s)
+	var u URI
+	if bad := u.read(s); bad != "" {
+		return URI{}, fmt.Errorf("reading URI %q: bad %s", s, bad)
 	}
-	u := URI{Scheme: s[:colon]}
-	if !EqualFold(u.Scheme, "sip") && !EqualFold(u.Scheme, "sips") {
-		return u, nil
+	return u, nil
+}
+
+// read is ParseURI in place: it returns what is bad, "" if nothing.
+func (u *URI) read(s string) (bad string) {
+	*u = URI{}
+	i := 4
+	if len(s) < 4 || s[:4] != "sip:" {
+		i = schemeEnd(s) + 1
 	}
-	i := colon + 1
-	if at := strings.IndexByte(s[i:], '@'); at >= 0 {
-		u.User, u.HasUser = s[i:i+at], true
-		i += at + 1
-		if u.User == "" {
-			return URI{}, fmt.Errorf("reading URI %q: empty user", s)
+	if i == 0 {
+		return "scheme"
+	}
+	u.Scheme = s[:i-1]
+	if i != 4 && i != 5 || !EqualFold(u.Scheme, "sips"[:i-1]) {
+		if !inURI(s) {
+			return "octet"
+		}
+		return ""
+	}
+	if at := strings.IndexByte(s, '@'); at >= i {
+		u.User, u.HasUser = s[i:at], true
+		if i = at + 1; u.User == "" || !inURI(u.User) {
+			return "user"
 		}
 	}
 	end, ok := hostEnd(s, i)
 	if !ok {
-		return URI{}, fmt.Errorf("reading URI %q: bad host", s)
+		return "host"
 	}
 	u.Host, u.HostStart, u.HostEnd = s[i:end], i, end
 	if end < len(s) && s[end] == ':' {
-		i, end = end+1, end+1
-		for end < len(s) && s[end]-'0' <= 9 {
-			end++
-		}
+		i = end + 1
+		end = digitsEnd(s, i)
 		if u.Port, ok = parsePort(s[i:end]); !ok {
-			return URI{}, fmt.Errorf("reading URI %q: bad port", s)
+			return "port"
 		}
 	}
-	if end < len(s) && s[end] == ';' {
-		i = end
-		if end = strings.IndexByte(s[i:], '?'); end >= 0 {
-			end += i
-		} else {
-			end = len(s)
-		}
-		u.Params = s[i:end]
+	if end == len(s) {
+		return ""
 	}
-	if end < len(s) {
-		if s[end] != '?' {
-			return URI{}, fmt.Errorf("reading URI %q: bad host", s)
-		}
-		u.Headers = s[end+1:]
+	u.Params = s[end:]
+	if q := strings.IndexByte(u.Params, '?'); q >= 0 {
+		u.Params, u.Headers = u.Params[:q], u.Params[q+1:]
 	}
-	return u, nil
+	if u.Params != "" && u.Params[0] != ';' || !inURI(s[end:]) {
+		return "octet"
+	}
+	return ""
 }
 
 // Addr returns Host as an IP address, if it is one: without brackets, an
@@ -84,16 +91,20 @@ func hostAddr(host string) (netip.Addr, bool) {
 	return a.Unmap(), err == nil
 }
 
-// isScheme tells whether s is ALPHA *( ALPHA / DIGIT / "+" / "-" / "." ).
-func isScheme(s string) bool {
+// schemeEnd returns the offset of the colon after the scheme, ALPHA *( ALPHA /
+// DIGIT / "+" / "-" / "." ), or -1.
+func schemeEnd(s string) int {
 	for i := 0; i < len(s); i++ {
 		c := s[i]
 		letter := c|0x20 >= 'a' && c|0x20 <= 'z'
+		if c == ':' && i > 0 {
+			return i
+		}
 		if !letter && (i == 0 || c-'0' > 9 && c != '+' && c != '-' && c != '.') {
-			return false
+			return -1
 		}
 	}
-	return true
+	return -1
 }
 
 // hostEnd returns the offset past the host that starts at s[i]. What is in
@@ -112,6 +123,14 @@ func hostEnd(s string, i int) (end int, ok bool) {
 		j++
 	}
 	return j, j > i
+}
+
+// digitsEnd returns the offset past the digits of s from i on.
+func digitsEnd(s string, i int) int {
+	for i < len(s) && s[i]-'0' <= 9 {
+		i++
+	}
+	return i
 }
 
 // parsePort reads a port, 1 to 65535.

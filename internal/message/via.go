@@ -20,9 +20,18 @@ type ViaValue struct {
 // any transport will do (RFC 4475 §3.1.1.10).
 func ParseVia(s string) (ViaValue, error) {
 	var v ViaValue
+	if bad := v.read(s); bad != "" {
+		return ViaValue{}, fmt.Errorf("reading Via %q: bad %s", s, bad)
+	}
+	return v, nil
+}
+
+// read is ParseVia in place: it returns what is bad, "" if nothing.
+func (v *ViaValue) read(s string) (bad string) {
+	*v = ViaValue{}
 	i, ok := sentProtocol(s)
 	if !ok {
-		return v, fmt.Errorf("reading Via %q: bad protocol", s)
+		return "protocol"
 	}
 	start := i
 	for i < len(s) && class[s[i]]&classToken != 0 {
@@ -31,33 +40,30 @@ func ParseVia(s string) (ViaValue, error) {
 	v.Transport = s[start:i]
 	start = skipBlanks(s, i)
 	if start == i || v.Transport == "" {
-		return v, fmt.Errorf("reading Via %q: bad transport", s)
+		return "transport"
 	}
 	if i, ok = hostEnd(s, start); !ok {
-		return v, fmt.Errorf("reading Via %q: bad host", s)
+		return "host"
 	}
 	v.Host = s[start:i]
 	i = skipBlanks(s, i)
 	if i < len(s) && s[i] == ':' {
-		i = skipBlanks(s, i+1)
-		start = i
-		for i < len(s) && s[i]-'0' <= 9 {
-			i++
-		}
+		start = skipBlanks(s, i+1)
+		i = digitsEnd(s, start)
 		if v.Port, ok = parsePort(s[start:i]); !ok {
-			return v, fmt.Errorf("reading Via %q: bad port", s)
+			return "port"
 		}
 		i = skipBlanks(s, i)
 	}
 	_, end := trim(s, i, len(s))
 	v.ParamsStart = i
 	if i < end {
-		if s[i] != ';' || !quotesClosed(s[i:end]) {
-			return v, fmt.Errorf("reading Via %q: bad parameters", s)
-		}
 		v.Params = s[i:end]
+		if s[i] != ';' || !quotesClosed(v.Params) {
+			return "parameters"
+		}
 	}
-	return v, nil
+	return ""
 }
 
 // sentProtocol reads "SIP/2.0/", blanks allowed round the slashes, and returns
