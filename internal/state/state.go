@@ -1,4 +1,4 @@
-// Package state keeps named sections of JSON in one file, which it replaces as
+// Package state keeps named sections, JSON by custom, in one file, which it replaces as
 // a whole: whoever reads it sees an old state or a new one, never half of one.
 // It says when a save is on disk. It owns the file, its temporary twin
 // (FILE.tmp), and no goroutine but the caller's in Run.
@@ -22,6 +22,8 @@ type File struct {
 	path string // empty: in memory only
 	log  *slog.Logger
 	wake chan struct{} // holds one token while something is to be written
+
+	image []byte // the file as write last made it; its memory is used again
 
 	mu       sync.Mutex // guards the following
 	sections map[string][]byte
@@ -49,7 +51,7 @@ func Open(path string, log *slog.Logger) (*File, error) {
 	return f, nil
 }
 
-// Section returns the JSON last put or saved under name, nil if there is none.
+// Section returns what was last put or saved under name, nil if there is none.
 // The caller must not change it.
 func (f *File) Section(name string) json.RawMessage {
 	f.mu.Lock()
@@ -72,24 +74,27 @@ func (f *File) Sections() []string {
 }
 
 // Put replaces the section name, or removes it where data is nil; Run writes it
-// soon. The file keeps data, which must be JSON and must not be changed.
+// soon. The file keeps data: nobody may change it any more.
 func (f *File) Put(name string, data json.RawMessage) { f.Save(name, data, 0) }
 
 // Save is Put with a receipt: once this save and all before it are on disk, the
 // function given to Run is called with n or a higher number. n grows from call
 // to call; 0 asks for no receipt. Save never waits for the disk.
 func (f *File) Save(name string, data []byte, n uint64) {
-	if data != nil && !json.Valid(data) {
-		// It would cost the whole file at the next start.
-		f.log.Error("state section is not JSON, and is not kept", "section", name)
-		data = f.Section(name)
-	}
+	f.SaveAll(map[string][]byte{name: data}, n)
+}
+
+// SaveAll saves several sections in one step: the file holds all of them or
+// none, and the receipt n is for all of them.
+func (f *File) SaveAll(sections map[string][]byte, n uint64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if data == nil {
-		delete(f.sections, name)
-	} else {
-		f.sections[name] = data
+	for name, data := range sections {
+		if data == nil {
+			delete(f.sections, name)
+		} else {
+			f.sections[name] = data
+		}
 	}
 	f.want = max(f.want, n)
 	f.dirty = true
@@ -128,17 +133,16 @@ func (f *File) Run(ctx context.Context, saved func(n uint64)) error {
 // receipt that they cover.
 func (f *File) write() uint64 {
 	f.mu.Lock()
-	n, dirty := f.want, f.dirty
+	n, dirty := f.want, f.dirty && f.path != ""
 	f.dirty = false
-	var image []byte
-	if dirty && f.path != "" {
-		image = encode(f.sections)
+	if dirty {
+		f.image = encode(f.image, f.sections)
 	}
 	f.mu.Unlock()
-	if image == nil {
+	if !dirty {
 		return n
 	}
-	err := replace(f.path, image)
+	err := replace(f.path, f.image)
 
 	f.mu.Lock()
 	defer f.mu.Unlock()

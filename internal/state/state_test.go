@@ -183,20 +183,29 @@ func TestInMemory(t *testing.T) {
 	}
 }
 
-func TestNotJSONIsNotKept(t *testing.T) {
+// TestSaveAllIsOneStep: at the receipt both sections are in the file.
+func TestSaveAllIsOneStep(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "state")
-	f, logged := open(t, path)
-	receipts, stop := start(f)
-	f.Save("s", []byte("1"), 1)
-	f.Save("s", []byte("{"), 2)
-	for <-receipts != 2 {
+	f, _ := open(t, path)
+	both := func(n uint64) map[string][]byte {
+		value := fmt.Append(nil, n)
+		return map[string][]byte{"a": value, "b": value}
 	}
-	stop()
-	if again, _ := open(t, path); string(again.Section("s")) != "1" {
-		t.Errorf("the section is %s", again.Section("s"))
-	}
-	if !strings.Contains(logged.String(), "state section is not JSON") {
-		t.Errorf("logged %s", logged)
+	f.SaveAll(both(1), 1)
+	ctx, cancel := context.WithCancel(context.Background())
+	err := f.Run(ctx, func(n uint64) {
+		again, _ := open(t, path)
+		if a, b := again.Section("a"), again.Section("b"); string(a) != strconv.FormatUint(n, 10) || !bytes.Equal(a, b) {
+			t.Errorf("at receipt %d the sections are %s and %s", n, a, b)
+		}
+		if n == 30 {
+			cancel()
+			return
+		}
+		f.SaveAll(both(n+1), n+1)
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 }
 
