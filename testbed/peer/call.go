@@ -31,15 +31,16 @@ type Call struct {
 	fixed     *Flow // the flow the INVITE goes on, when the caller chose one
 	last      *Flow // the flow the other side was last heard on
 
-	invite    *Message   // the INVITE as it was sent last, or received
-	tx        *clientTx  // of our INVITE
-	req       *Request   // theirs
-	responses []*Message // to our INVITE, challenges included
-	final     *Message   // the final response to our INVITE that counts
-	failure   error      // why there is none
-	answered  bool       // we sent a 2xx
-	acked     *Message   // the ACK to it
-	lastAck   string     // the ACK we sent to a 2xx
+	invite    *Message        // the INVITE as it was sent last, or received
+	tx        *clientTx       // of our INVITE
+	req       *Request        // theirs
+	responses []*Message      // to our INVITE, challenges included
+	final     *Message        // the final response to our INVITE that counts
+	failure   error           // why there is none
+	answered  bool            // we sent a 2xx
+	acked     *Message        // the last ACK to one
+	acks      map[uint32]bool // the CSeq numbers acknowledged
+	lastAck   string          // the ACK we sent to a 2xx
 	over      bool
 	overBy    *Message // the BYE or CANCEL that ended it
 	offered   bool     // our SDP went out
@@ -251,17 +252,15 @@ func (c *Call) Answer() error {
 
 // accept sends a 2xx to an INVITE until its ACK comes.
 func (c *Call) accept(r *Request, extra []string, body string) error {
-	c.mu.Lock()
-	c.acked = nil
-	c.mu.Unlock()
 	raw := r.answer(200, "", extra, body)
 	if err := r.respondRaw(raw); err != nil {
 		return err
 	}
+	seq, _ := r.CSeq()
 	c.ua.spawn(func() {
 		for wait := t1; wait < 64*t1; wait *= 2 {
 			ctx, cancel := context.WithTimeout(c.ua.ctx, min(wait, 8*t1))
-			err := c.wait(ctx, func() bool { return c.Ack() != nil })
+			err := c.wait(ctx, func() bool { return c.hasAck(seq) })
 			cancel()
 			if err == nil || c.ua.ctx.Err() != nil {
 				return
@@ -280,11 +279,22 @@ const allow = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, MESSAGE, UPDATE, REFER, 
 
 // acknowledged takes an ACK in.
 func (c *Call) acknowledged(m *Message) {
+	seq, _ := m.CSeq()
 	c.mu.Lock()
 	c.acked = m
+	if c.acks == nil {
+		c.acks = map[uint32]bool{}
+	}
+	c.acks[seq] = true
 	c.mu.Unlock()
 	c.takeSDP(m.Body())
 	c.ring()
+}
+
+func (c *Call) hasAck(seq uint32) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.acks[seq]
 }
 
 // reinvited answers an INVITE inside the dialog with the mirrored direction.

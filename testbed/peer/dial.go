@@ -136,7 +136,10 @@ func (c *Call) ack(f *Flow, seq uint32) {
 	q.contact = ""
 	raw := c.ua.write(f, q)
 	c.mu.Lock()
-	c.lastAck = raw
+	if c.sentAcks == nil {
+		c.sentAcks = map[uint32]string{}
+	}
+	c.sentAcks[seq] = raw
 	c.mu.Unlock()
 	_ = c.ua.sendRaw(f, raw)
 }
@@ -144,8 +147,9 @@ func (c *Call) ack(f *Flow, seq uint32) {
 // repeated acknowledges a repeated 2xx; one of another branch of a fork is
 // acknowledged and ended.
 func (c *Call) repeated(m *Message) {
+	n, _ := m.CSeq()
 	c.mu.Lock()
-	same, raw := tag(m.Get("to")) == c.remoteTag, c.lastAck
+	same, raw := tag(m.Get("to")) == c.remoteTag, c.sentAcks[n]
 	c.mu.Unlock()
 	if same {
 		if raw != "" {
@@ -153,7 +157,6 @@ func (c *Call) repeated(m *Message) {
 		}
 		return
 	}
-	n, _ := m.CSeq()
 	q := form{
 		uri: aor(m.Get("contact")), from: m.Get("from"), to: m.Get("to"), callID: m.CallID(),
 		routes: reversed(m.Elems("record-route")), seq: n,

@@ -3,6 +3,7 @@ package peer_test
 import (
 	"context"
 	"net/netip"
+	"runtime"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -21,19 +22,27 @@ type world struct {
 	prov *peer.Provider
 	home [2]transport.Net
 	ca   *peer.CA
+	hear time.Duration // how long audio is listened to
 }
 
 // inMemory runs f in fake time with a provider that the phones reach without a
 // NAT.
 func inMemory(t *testing.T, conf peer.ProviderConfig, f func(*world)) {
 	t.Helper()
+	lossy(t, 0, conf, f)
+}
+
+// lossy is inMemory on a network that loses packets.
+func lossy(t *testing.T, loss float64, conf peer.ProviderConfig, f func(*world)) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		n := memnet.New(1)
 		t.Cleanup(n.Close)
 		wan := n.Segment("wan", netip.MustParsePrefix("203.0.113.0/24"))
+		wan.Loss(loss)
 		isp := wan.Host("203.0.113.5")
 		ip := netip.MustParseAddr("203.0.113.5")
-		w := &world{t: t, home: [2]transport.Net{wan.Host("203.0.113.10"), wan.Host("203.0.113.11")}}
+		w := &world{t: t, hear: 2 * time.Second, home: [2]transport.Net{wan.Host("203.0.113.10"), wan.Host("203.0.113.11")}}
 		w.start(isp, ip, [3]uint16{5060, 5060, 5061}, conf)
 		f(w)
 	})
@@ -107,7 +116,7 @@ func (w *world) expect(p interface {
 
 func (w *world) audio(a, b *peer.Call) {
 	w.t.Helper()
-	got, err := a.Audio(w.ctx, 2*time.Second, b)
+	got, err := a.Audio(w.ctx, w.hear, b)
 	w.must("audio", err)
 	if !got.OK() {
 		w.t.Fatalf("audio did not pass both ways: %+v", got)
@@ -159,4 +168,48 @@ func TestDay(t *testing.T) {
 			inMemory(t, peer.ProviderConfig{}, func(w *world) { day(w, proto) })
 		})
 	}
+}
+
+// The same over the system's own sockets, and nothing is left behind.
+func TestDayOnLoopback(t *testing.T) {
+	before := runtime.NumGoroutine()
+	t.Run("transports", func(t *testing.T) {
+		for _, proto := range []string{peer.UDP, peer.TCP, peer.TLS} {
+			t.Run(proto, func(t *testing.T) {
+				t.Parallel()
+				w := &world{t: t, hear: 100 * time.Millisecond, home: [2]transport.Net{transport.System(), transport.System()}}
+				w.start(transport.System(), netip.MustParseAddr("127.0.0.1"), [3]uint16{}, peer.ProviderConfig{})
+				day(w, proto)
+			})
+		}
+	})
+	for deadline := time.Now().Add(10 * time.Second); runtime.NumGoroutine() > before; runtime.Gosched() {
+		if time.Now().After(deadline) {
+			buf := make([]byte, 1<<16)
+			t.Fatalf("%d goroutines left behind:\n%s", runtime.NumGoroutine()-before, buf[:runtime.Stack(buf, true)])
+		}
+	}
+}
+
+// On a network that loses a fifth of all packets, the transactions still end.
+func TestLoss(t *testing.T) {
+	conf := peer.ProviderConfig{Numbers: map[string]peer.Answer{"100": peer.AnswerNow}}
+	lossy(t, 0.2, conf, func(w *world) {
+		alice := w.phone(0, "alice", peer.UDP)
+		for range 10 {
+			w.registered(alice)
+			in, err := w.prov.Call(w.ctx, "alice")
+			w.must("call", err)
+			c := w.expect(alice)
+			w.must("answer", c.Answer())
+			w.must("answered", in.Answered(w.ctx))
+			w.must("confirmed", c.Confirmed(w.ctx))
+			w.must("hold", in.Hold(w.ctx))
+			w.must("hangup", in.Hangup(w.ctx))
+			out, err := alice.Call(w.ctx, "100")
+			w.must("call", err)
+			w.must("answered", out.Answered(w.ctx))
+			w.must("hangup", out.Hangup(w.ctx))
+		}
+	})
 }

@@ -223,6 +223,7 @@ func TestPong(t *testing.T) {
 		}
 		w.prov.Set(func(q *peer.Quirks) { q.Pong = peer.PongDouble })
 		w.must("ping", ping())
+		w.must("reconnect", alice.Reconnect(w.ctx))
 		w.prov.BlackHole(true)
 		if err := ping(); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("a black hole: %v", err)

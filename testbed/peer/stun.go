@@ -145,7 +145,16 @@ func (r *relayPorts) AllocatePacketConn(_ string, port int) (net.PacketConn, net
 	if err != nil {
 		return nil, nil, err
 	}
-	return pc, pc.LocalAddr(), nil
+	return relayed{pc}, pc.LocalAddr(), nil
+}
+
+// A relayed address is closed twice by pion, which logs the second as an error.
+type relayed struct{ transport.PacketConn }
+
+// Close closes the socket and reports nothing.
+func (r relayed) Close() error {
+	_ = r.PacketConn.Close()
+	return nil
 }
 
 // AllocateConn refuses: TURN over TCP towards peers (RFC 6062) is not served.
