@@ -31,16 +31,16 @@ type Call struct {
 	fixed     *Flow // the flow the INVITE goes on, when the caller chose one
 	last      *Flow // the flow the other side was last heard on
 
-	invite    *Message        // the INVITE as it was sent last, or received
-	tx        *clientTx       // of our INVITE
-	req       *Request        // theirs
-	responses []*Message      // to our INVITE, challenges included
-	final     *Message        // the final response to our INVITE that counts
-	failure   error           // why there is none
-	answered  bool            // we sent a 2xx
-	acked     *Message        // the last ACK to one
-	acks      map[uint32]bool // the CSeq numbers acknowledged
-	lastAck   string          // the ACK we sent to a 2xx
+	invite    *Message          // the INVITE as it was sent last, or received
+	tx        *clientTx         // of our INVITE
+	req       *Request          // theirs
+	responses []*Message        // to our INVITE, challenges included
+	final     *Message          // the final response to our INVITE that counts
+	failure   error             // why there is none
+	answered  bool              // we sent a 2xx
+	acked     *Message          // the last ACK to one
+	acks      map[uint32]bool   // the CSeq numbers acknowledged
+	sentAcks  map[uint32]string // the ACKs we sent, by CSeq
 	over      bool
 	overBy    *Message // the BYE or CANCEL that ended it
 	offered   bool     // our SDP went out
