@@ -78,15 +78,24 @@ func (h *Hider) open(s string) (netip.Addr, int) {
 	return ip, end
 }
 
-// Hide returns s with every address of private in its opaque form: dotted or
-// colon form, and with its dots escaped as in a URI header (%2E).
-func (h *Hider) Hide(s string, private []netip.Addr) string {
+// Hide returns s with every address of private, and every IPv4 address within
+// the LAN prefixes, in its opaque form: dotted or colon form, and with its dots
+// escaped as in a URI header (%2E).
+func (h *Hider) Hide(s string, private []netip.Addr, lan ...netip.Prefix) string {
 	for _, ip := range private {
 		for _, text := range forms(s, ip) {
 			s = replaceAddr(s, text, h.Opaque(ip))
 		}
 	}
-	return s
+	for from := 0; ; {
+		ip, start, end := nextIn(s, from, lan)
+		if start < 0 {
+			return s
+		}
+		opaque := h.Opaque(ip)
+		s = s[:start] + opaque + s[end:]
+		from = start + len(opaque)
+	}
 }
 
 // Reveal returns s with every opaque form of ours turned back.
@@ -176,51 +185,35 @@ var covered = map[message.Header]bool{
 }
 
 // A Veil is what must not be seen upstream in one message and what stands for
-// it: the phone's addresses become opaque, our own tuple on the flow becomes the
+// it: the LAN's addresses become opaque, our own tuple on the flow becomes the
 // mapped one (an ALG turns it around on the way in, so the provider is shown
 // what it sent).
 type Veil struct {
-	Phone  []netip.Addr
-	Own    []netip.Addr
-	Local  netip.AddrPort
+	Phone  []netip.Addr   // addresses of the phone
+	LAN    []netip.Prefix // where phones live; none where the provider lives there too
+	Own    []netip.Addr   // addresses of ours
+	Local  netip.AddrPort // of the flow
 	Mapped netip.AddrPort // zero: not known, our own addresses become opaque too
 }
 
 // Hide returns s with every address of the veil replaced.
 func (v Veil) Hide(h *Hider, s string) string {
-	if v.Mapped.IsValid() {
-		s = replaceAddr(s, v.Local.String(), v.Mapped.String())
-		for _, ip := range v.Own {
-			for _, text := range forms(s, ip) {
-				s = replaceAddr(s, text, v.Mapped.Addr().String())
-			}
-		}
-		return h.Hide(s, v.Phone)
+	if !v.Mapped.IsValid() {
+		return h.Hide(h.Hide(s, v.Own), v.Phone, v.LAN...)
 	}
-	return h.Hide(h.Hide(s, v.Own), v.Phone)
-}
-
-// finds reports whether any address of the veil stands in s.
-func (v Veil) finds(s string) bool {
-	for _, list := range [][]netip.Addr{v.Phone, v.Own} {
-		for _, ip := range list {
-			for _, text := range forms(s, ip) {
-				if nextAddr(s, text, 0) >= 0 {
-					return true
-				}
-			}
+	s = replaceAddr(s, v.Local.String(), v.Mapped.String())
+	for _, ip := range v.Own {
+		for _, text := range forms(s, ip) {
+			s = replaceAddr(s, text, v.Mapped.Addr().String())
 		}
 	}
-	return false
+	return h.Hide(s, v.Phone, v.LAN...)
 }
 
 // HideHeaders hides the addresses of the veil in every header line of m but those
 // that digest or signatures cover and those that other edits of this package
 // rewrite whole (Via, Contact, Route, Record-Route).
 func (h *Hider) HideHeaders(m *message.Message, e *message.Edits, veil Veil) {
-	if !veil.finds(m.Raw[:m.BodyStart]) {
-		return
-	}
 	for _, l := range m.Lines {
 		if covered[l.ID] {
 			continue

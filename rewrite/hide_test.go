@@ -109,3 +109,24 @@ func FuzzHide(f *testing.F) {
 		}
 	})
 }
+
+// Any phone's address is hidden, not the sender's alone.
+func TestHidePrefix(t *testing.T) {
+	h := NewHider([]byte("key"))
+	prefix := netip.MustParsePrefix("192.168.1.0/24")
+	for _, row := range []struct {
+		in     string
+		hidden bool
+	}{
+		{"x@192.168.1.77", true}, {"192.168.1.77", true}, {"a=192%2e168%2E1%2E77&b", true}, {"(192.168.1.77:5060)", true},
+		{"192.168.2.77", false}, {"1192.168.1.77", false}, {"192.168.1.777", false}, {"192.168.1", false}, {"1.2.192.168.1.77", false},
+	} {
+		got := h.Hide(row.in, nil, prefix)
+		if (got != row.in) != row.hidden {
+			t.Errorf("%s became %s", row.in, got)
+		}
+	}
+	if got := h.Reveal(h.Hide("x@192.168.1.77", nil, prefix)); got != "x@192.168.1.77" {
+		t.Errorf("came back as %s", got)
+	}
+}

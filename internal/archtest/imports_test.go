@@ -28,7 +28,7 @@ var house = []struct {
 	pure  bool
 }{
 	// 5
-	{pkg: "cmd/pinhole", ours: "internal/app internal/config internal/trace testbed/memnet testbed/peer"},
+	{pkg: "cmd/pinhole", ours: "internal/app proxy internal/config internal/trace internal/transport testbed/memnet testbed/peer"},
 
 	// 4
 	{
@@ -68,7 +68,7 @@ var house = []struct {
 	{pkg: "internal/resolve", ours: "internal/transport internal/message", third: "github.com/miekg/dns"},
 	{pkg: "internal/transport", ours: "internal/message", third: "golang.org/x/sys github.com/vishvananda/netlink"},
 	{pkg: "internal/state", ours: "internal/message"},
-	{pkg: "internal/match", ours: "internal/binding internal/message", pure: true},
+	{pkg: "internal/match", ours: "internal/binding rewrite internal/message", pure: true},
 	{pkg: "internal/binding", ours: "internal/message", pure: true},
 	{pkg: "internal/dialog", ours: "internal/message", pure: true},
 	{pkg: "internal/transaction", ours: "internal/message", pure: true},

@@ -1,0 +1,519 @@
+package proxy
+
+import (
+	"math"
+	"time"
+
+	"pinhole/internal/binding"
+	"pinhole/internal/match"
+	"pinhole/internal/message"
+	"pinhole/internal/metrics"
+	"pinhole/rewrite"
+)
+
+// A registration is one REGISTER of a phone on its way.
+type registration struct {
+	series   *binding.Series
+	contacts []contact
+	star     bool // "Contact: *": all bindings of the AOR go
+	auth     bool // it answers a challenge
+	old      bool // sent with the removal of an older alias
+	retried  bool // sent again after a 423
+	renewed  bool // some contact was not registered before: it goes to disk first
+}
+
+// A contact is one Contact element of a REGISTER.
+type contact struct {
+	binding *binding.Binding // nil: not the phone's own address, passed on as it is
+	element string           // as the phone wrote it
+	name    message.NameAddr
+	seconds int // asked for; unasked where the phone left it to the registrar
+}
+
+const unasked = -1
+
+// register takes a REGISTER of a phone (RFC 3261 §10.2, seen from a proxy that
+// registers in the phone's stead).
+func (c *Core) register(now time.Time, s *server, uri message.URI) {
+	up := c.byDomain(uri.Host)
+	aor, ok := rewrite.HeaderURI(s.req, message.To)
+	switch {
+	case up == nil:
+		c.refuseForeign(now, s, uri)
+		return
+	case !ok || aor.User == "":
+		c.answer(now, s, 400, "Bad To")
+		return
+	case up.flow == nil:
+		c.answer(now, s, 503, "Provider Not Reachable", "Retry-After: "+seconds(retryAfter))
+		return
+	}
+	s.up = up
+	if problem := contactProblem(s.req); problem != "" {
+		c.answer(now, s, 400, problem)
+		return
+	}
+	s.reg = c.readRegister(s, up, aor)
+	if s.reg.series.Busy {
+		// The phone must not do that (RFC 3261 §10.2); order matters more than speed.
+		c.answer(now, s, 500, "Another REGISTER Is Pending", "Retry-After: 1")
+		return
+	}
+	s.reg.series.Busy = true
+	up.whenMapped(now, func(now time.Time) { c.sendRegister(now, s) })
+}
+
+// retryAfter is how long an unknown phone is told to wait in an outage.
+const retryAfter = 30
+
+// contactProblem says what is wrong with the Contacts of a REGISTER, "" if
+// nothing: a star stands alone and removes (RFC 3261 §10.3-6).
+func contactProblem(m *message.Message) string {
+	star, n := false, 0
+	for el := range m.Elems(message.Contact) {
+		n++
+		star = star || m.Elem(el) == "*"
+	}
+	if !star {
+		return ""
+	}
+	if expires, ok := rewrite.HeaderExpiry(m); n != 1 || !ok || expires != 0 {
+		return "Contact * Needs Expires 0 And No Other Contact"
+	}
+	return ""
+}
+
+// readRegister reads the phone's contacts and reserves their bindings.
+func (c *Core) readRegister(s *server, up *upstream, aor message.URI) *registration {
+	m := s.req
+	r := &registration{auth: m.Count(message.Authorization) > 0}
+	claim := binding.Claim{
+		Upstream: up.Name, User: aor.User, Host: aor.Host, CallID: m.Get(message.CallID), From: s.from.source(),
+	}
+	fallback, fixed := rewrite.HeaderExpiry(m)
+	if !fixed {
+		fallback = unasked
+	}
+	for el := range m.Elems(message.Contact) {
+		if m.Elem(el) == "*" {
+			r.star = true
+			continue
+		}
+		r.contacts = append(r.contacts, c.readContact(s, &claim, el, fallback))
+	}
+	r.series = c.bindings.Reserve(claim)
+	c.assign(r)
+	return r
+}
+
+// assign gives each contact its binding of the series: the one that had this URI
+// before, else the first that no other contact of this REGISTER has, so that a
+// changed Contact takes over the old alias.
+func (c *Core) assign(r *registration) {
+	taken := map[*binding.Binding]bool{}
+	take := func(k *contact, b *binding.Binding) {
+		k.binding = b
+		taken[b] = true
+		r.renewed = r.renewed || !b.Live
+	}
+	var rest []*contact
+	for i := range r.contacts {
+		k := &r.contacts[i]
+		if k.binding == nil {
+			continue
+		}
+		known := false
+		for _, b := range r.series.Bindings {
+			if !known && !taken[b] && rewrite.SameURI(b.URI, k.name.URI) {
+				take(k, b)
+				known = true
+			}
+		}
+		if !known {
+			rest = append(rest, k)
+		}
+	}
+	i := 0
+	for _, k := range rest {
+		for taken[c.bindings.Contact(r.series, i)] {
+			i++
+		}
+		take(k, c.bindings.Contact(r.series, i))
+	}
+}
+
+// readContact reads one element; its binding is a mark until the series is
+// known.
+func (c *Core) readContact(s *server, claim *binding.Claim, el message.Elem, fallback int) contact {
+	m := s.req
+	k := contact{element: m.Elem(el), seconds: fallback}
+	na, err := message.ParseNameAddr(k.element)
+	if err != nil {
+		return k
+	}
+	k.name = na
+	if n, ok := rewrite.ContactExpiry(na.Params); ok {
+		k.seconds = n
+	}
+	uri, err := message.ParseURI(na.URI)
+	if err != nil || !c.phoneOwns(s.from, m, uri) {
+		return k
+	}
+	k.binding = &binding.Binding{}
+	if claim.ContactURI == "" {
+		claim.ContactURI, claim.ContactUser = na.URI, uri.User
+	}
+	if instance, ok := message.Param(na.Params, "+sip.instance"); ok && claim.Instance == "" {
+		claim.Instance = message.Unquote(instance)
+		claim.RegID, _ = message.Param(na.Params, "reg-id")
+	}
+	return k
+}
+
+// sendRegister sends the REGISTER upstream in our own series.
+func (c *Core) sendRegister(now time.Time, s *server) {
+	up, r := s.up, s.reg
+	if up.flow == nil || s.tx.Final() != 0 {
+		r.series.Busy = false
+		c.answer(now, s, 503, "Provider Not Reachable", "Retry-After: "+seconds(retryAfter))
+		return
+	}
+	cl := c.newClient(endpoint{path: up.flow, addr: up.flow.Remote}, "REGISTER")
+	cl.server = s
+	s.branches = []*client{cl}
+	cl.via = up.via(cl.branch.String())
+	c.edits.Reset()
+	m, e := s.req, &c.edits
+	rewrite.Via(m, e, cl.via)
+	rewrite.MaxForwards(m, e)
+	rewrite.PopRoute(m, e, c.isOwn)
+	r.series.CSeq++
+	rewrite.CSeqNumber(m, e, r.series.CSeq)
+	rewrite.SetValue(m, e, message.CallID, r.series.CallID)
+	for _, h := range []message.Header{message.Supported, message.Require} {
+		rewrite.RemoveTag(m, e, h, "outbound")
+	}
+	rewrite.RemoveAll(m, e, message.Path)
+	c.editContacts(s, up)
+	c.hideRegister(s, up)
+	c.start(now, cl, c.edits.Append(nil, m))
+}
+
+// hideRegister hides the LAN in all headers but the Call-ID, which is ours
+// already.
+func (c *Core) hideRegister(s *server, up *upstream) {
+	m := *s.req
+	m.Lines = make([]message.Line, 0, len(s.req.Lines))
+	for _, l := range s.req.Lines {
+		if l.ID != message.CallID {
+			m.Lines = append(m.Lines, l)
+		}
+	}
+	c.hider.HideHeaders(&m, &c.edits, up.veil(s.from.addr.Addr(), s.req))
+}
+
+// editContacts puts the aliases in place of the phone's contacts, raises what
+// the registrar is known to refuse, and takes an older alias of the series out
+// with the same REGISTER (RFC 3261 §10.2.4).
+func (c *Core) editContacts(s *server, up *upstream) {
+	m, r := s.req, s.reg
+	at, i := int32(0), 0
+	for el := range m.Elems(message.Contact) {
+		at = m.Lines[el.Line].End
+		if r.star {
+			continue
+		}
+		k := r.contacts[i]
+		i++
+		if k.binding == nil {
+			continue
+		}
+		alias := up.alias(r.series.User, k.binding.Token, c.push(k.name.URI))
+		element := rewrite.RegisterContact(k.name, alias)
+		if k.seconds > 0 && k.seconds < up.floor {
+			element = rewrite.SetExpires(element, up.floor)
+		}
+		c.edits.Replace(el.Start, el.End, element)
+		if old := k.binding.Alias; old != "" && old != alias {
+			k.binding.Old = old
+		}
+		k.binding.Alias = alias
+	}
+	r.old = false
+	for _, k := range r.contacts {
+		if k.binding == nil || k.binding.Old == "" || k.binding.Old == k.binding.Alias || up.single || k.seconds == 0 {
+			continue
+		}
+		c.edits.Insert(at, "Contact: <", k.binding.Old, ">;expires=0\r\n")
+		r.old = true
+	}
+	if n, ok := rewrite.HeaderExpiry(m); ok && n > 0 && n < up.floor {
+		rewrite.SetValue(m, &c.edits, message.Expires, seconds(up.floor))
+	}
+}
+
+func (c *Core) push(uri string) string {
+	u, err := message.ParseURI(uri)
+	if err != nil {
+		return ""
+	}
+	return rewrite.PushParams(u.Params)
+}
+
+// registerAnswer takes the registrar's response.
+func (c *Core) registerAnswer(now time.Time, s *server, m *message.Message) {
+	r := s.reg
+	if m.Status < 200 {
+		return
+	}
+	r.series.Busy = false
+	if m.Status == 423 && c.askAgain(now, s, m) {
+		return
+	}
+	c.explain(now, s, m)
+	switch {
+	case m.Status == 401 || m.Status == 407:
+		c.metrics.Add(metrics.Challenges)
+	case m.Status >= 300:
+		c.metrics.Add(metrics.RegisterRefusals)
+	}
+	switch {
+	case m.Status < 300:
+		c.registered(now, s, m)
+		return
+	case r.old && m.Status >= 400 && m.Status < 500 && m.Status != 401 && m.Status != 407 && m.Status != 423:
+		c.oneContactOnly(now, s, m)
+		return
+	}
+	c.edits.Reset()
+	rewrite.RestoreVias(m, &c.edits, s.vias)
+	c.restoreSeries(s, m)
+	if m.Status == 503 {
+		c.noAnswer(now, s, 503)
+		return
+	}
+	c.reply(now, s, m.Status, c.edits.Append(nil, m))
+}
+
+// restoreSeries gives a response to a REGISTER the phone's Call-ID and CSeq
+// back.
+func (c *Core) restoreSeries(s *server, m *message.Message) {
+	rewrite.SetValue(m, &c.edits, message.CallID, s.req.Get(message.CallID))
+	n, _, _ := s.req.CSeq()
+	rewrite.CSeqNumber(m, &c.edits, n)
+}
+
+// askAgain repeats a REGISTER without credentials with the registrar's shortest
+// interval, which also becomes the floor of all others (RFC 3261 §10.2.8).
+func (c *Core) askAgain(now time.Time, s *server, m *message.Message) bool {
+	n, ok := message.ParseUint(m.Get(message.MinExpires), math.MaxInt32)
+	if !ok || n == 0 {
+		return false
+	}
+	s.up.floor = max(s.up.floor, int(n))
+	if s.reg.auth || s.reg.retried {
+		return false
+	}
+	s.reg.retried = true
+	s.reg.series.Busy = true
+	c.sendRegister(now, s)
+	return true
+}
+
+// oneContactOnly remembers that a registrar refuses a second Contact in a
+// REGISTER, and keeps a known phone going until its next one.
+func (c *Core) oneContactOnly(now time.Time, s *server, m *message.Message) {
+	const soon = 30
+	s.up.single = true
+	c.log.Warn("registrar refuses to remove an old Contact together with a new one", "upstream", s.up.Name,
+		"status", m.Status, "cause", m.Reason, "remedy", "none needed: old ones are left to lapse from now on")
+	headers := []string{}
+	for _, k := range s.reg.contacts {
+		if k.binding == nil {
+			continue
+		}
+		k.binding.Alias, k.binding.Old = k.binding.Old, ""
+		headers = append(headers, "Contact: "+rewrite.PhoneContact(k.element, "", soon))
+	}
+	c.answer(now, s, 200, "OK", headers...)
+}
+
+// registerFailed takes a REGISTER that got no answer.
+func (c *Core) registerFailed(now time.Time, s *server, status int) {
+	s.reg.series.Busy = false
+	if status == statusTimeout {
+		c.log.Warn("registrar does not answer", "upstream", s.up.Name, "aor", s.reg.series.AOR,
+			"cause", "no response to REGISTER within 32 s")
+		return
+	}
+	c.answer(now, s, 503, "Provider Not Reachable", "Retry-After: "+seconds(retryAfter))
+}
+
+// registered takes the registrar's 200: our contacts are found by token and
+// given back to the phone as it wrote them, with a lease of its own.
+func (c *Core) registered(now time.Time, s *server, m *message.Message) {
+	up, r := s.up, s.reg
+	c.learnNumbers(up, r.series, m)
+	c.edits.Reset()
+	rewrite.RestoreVias(m, &c.edits, s.vias)
+	c.restoreSeries(s, m)
+	rewrite.RemoveTag(m, &c.edits, message.Require, "outbound")
+	listed := c.restoreContacts(now, s, m)
+	for _, k := range r.contacts {
+		if k.binding == nil || listed[k.binding] {
+			continue
+		}
+		lease := c.commit(now, s, k, unasked)
+		if lease > 0 {
+			c.edits.Insert(m.Lines[len(m.Lines)-1].End, "Contact: ", rewrite.PhoneContact(k.element, "", lease), "\r\n")
+		}
+	}
+	if r.star {
+		c.endAll(r.series)
+	}
+	c.emit(Output{Kind: KeepOpen, Path: s.from.path.ID})
+	answer := c.edits.Append(nil, m)
+	if !r.renewed {
+		c.save(nil)
+		c.reply(now, s, m.Status, answer)
+		return
+	}
+	status := m.Status
+	c.save(func(now time.Time) { c.reply(now, s, status, answer) })
+}
+
+// endAll ends the bindings of an AOR that a star removed.
+func (c *Core) endAll(s *binding.Series) {
+	for _, b := range c.bindings.ByUser(s.Upstream, s.User) {
+		if b.Series.AOR == s.AOR {
+			c.bindings.End(b)
+			b.Alias = ""
+		}
+	}
+}
+
+// restoreContacts walks the Contacts of a 200: ours become the phone's again,
+// our stale ones go, others stay. It returns those of ours that were listed.
+func (c *Core) restoreContacts(now time.Time, s *server, m *message.Message) map[*binding.Binding]bool {
+	listed := map[*binding.Binding]bool{}
+	fallback, ok := rewrite.HeaderExpiry(m)
+	if !ok {
+		fallback = unasked
+	}
+	for el := range m.Elems(message.Contact) {
+		na, err := message.ParseNameAddr(m.Elem(el))
+		if err != nil {
+			continue
+		}
+		k := s.reg.find(c.tokenIn(na.URI))
+		if k == nil {
+			continue
+		}
+		granted, own := rewrite.ContactExpiry(na.Params)
+		if !own {
+			granted = fallback
+		}
+		if listed[k.binding] || k.seconds == 0 || c.isStale(k, na) {
+			c.edits.DeleteElem(m, el)
+			continue
+		}
+		listed[k.binding] = true
+		lease := c.commit(now, s, *k, granted)
+		c.edits.Replace(el.Start, el.End, rewrite.PhoneContact(k.element, na.Params, lease))
+	}
+	return listed
+}
+
+// tokenIn returns the binding whose token a URI carries, nil if none.
+func (c *Core) tokenIn(uri string) *binding.Binding {
+	u, err := message.ParseURI(uri)
+	if err != nil {
+		return nil
+	}
+	user, param := rewrite.TokenOf(u)
+	if b := c.bindings.ByToken(param); b != nil {
+		return b
+	}
+	return c.bindings.ByToken(user)
+}
+
+// find returns the contact of a binding, nil if it is another phone's.
+func (r *registration) find(b *binding.Binding) *contact {
+	for i := range r.contacts {
+		if b != nil && r.contacts[i].binding == b {
+			return &r.contacts[i]
+		}
+	}
+	return nil
+}
+
+// isStale reports whether a listed Contact is an older alias of ours: same
+// token, another port. Hosts say nothing here, an ALG may have turned them.
+func (c *Core) isStale(k *contact, na message.NameAddr) bool {
+	if k.binding.Old == "" {
+		return false
+	}
+	return rewrite.SameURI(na.URI, k.binding.Old) && !rewrite.SameURI(na.URI, k.binding.Alias)
+}
+
+// commit makes a contact's binding live, or ends it, and returns the lease for
+// the phone in seconds: the shortest of what it asked for, what was granted and
+// what keeps an outage short. granted is unasked where the registrar said
+// nothing.
+func (c *Core) commit(now time.Time, s *server, k contact, granted int) int {
+	const registrarsChoice = 3600
+	b := k.binding
+	if k.seconds == 0 || granted == 0 {
+		if b.Live {
+			c.log.Info("unregistered", "aor", s.reg.series.AOR, "upstream", s.up.Name)
+		}
+		c.metrics.Add(metrics.Unregistrations)
+		c.bindings.End(b)
+		b.Alias, b.Old = "", ""
+		return 0
+	}
+	if granted == unasked {
+		granted = k.seconds
+	}
+	if granted == unasked {
+		granted = registrarsChoice
+	}
+	lease := min(granted, int(s.up.LANLease/time.Second))
+	if k.seconds != unasked {
+		lease = min(lease, k.seconds)
+	}
+	if !b.Live {
+		c.log.Info("registered", "aor", s.reg.series.AOR, "upstream", s.up.Name, "peer", s.from.addr,
+			"alias", b.Alias, "lease", lease, "granted", granted)
+	}
+	c.metrics.Add(metrics.Registrations)
+	b.Live, b.Element, b.URI, b.From = true, k.element, k.name.URI, s.from.source()
+	b.Gen = s.up.flow.gen()
+	b.Upstream = now.Add(time.Duration(granted) * time.Second)
+	b.LAN = now.Add(time.Duration(lease) * time.Second)
+	b.Old = ""
+	if c.sweep.pos < 0 || b.Ends().Before(c.sweep.at) {
+		c.arm(c.sweep, b.Ends())
+	}
+	return lease
+}
+
+func (p *Path) gen() uint64 {
+	if p == nil {
+		return 0
+	}
+	return p.Gen
+}
+
+// learnNumbers notes under which numbers the provider knows the account.
+func (c *Core) learnNumbers(up *upstream, s *binding.Series, m *message.Message) {
+	for el := range m.Elems(message.PAssociatedURI) {
+		na, err := message.ParseNameAddr(m.Elem(el))
+		if err != nil {
+			continue
+		}
+		if uri, err := message.ParseURI(na.URI); err == nil && uri.User != "" && uri.User != s.User {
+			c.bindings.Learn(up.Name, match.Normalise(uri.User), s.User)
+		}
+	}
+}
