@@ -3,13 +3,15 @@ package proxy
 import (
 	"encoding/json"
 	"fmt"
+	"net/netip"
 )
 
-// savedUpstream is what was learned of a provider.
+// savedUpstream is what was learned of a provider and of the way to it.
 type savedUpstream struct {
-	Via    string
-	Floor  int
-	Single bool
+	Via           string
+	Floor         int
+	Single        bool
+	Local, Mapped netip.AddrPort
 }
 
 // State returns the sections of the state file.
@@ -20,7 +22,9 @@ func (c *Core) State() (map[string][]byte, error) {
 	}
 	learned := map[string]savedUpstream{}
 	for name, up := range c.upstreams {
-		learned[name] = savedUpstream{Via: up.form.String(), Floor: up.floor, Single: up.single}
+		learned[name] = savedUpstream{
+			Via: up.form.String(), Floor: up.floor, Single: up.single, Local: up.local, Mapped: up.mapping.Tuple(),
+		}
 	}
 	upstreams, err := json.Marshal(learned)
 	if err != nil {
@@ -42,7 +46,8 @@ func (c *Core) Restore(section func(name string) json.RawMessage) error {
 			if up == nil {
 				continue
 			}
-			up.floor, up.single = v.Floor, v.Single
+			up.floor, up.single, up.local = v.Floor, v.Single, v.Local
+			up.mapping.Restore(v.Mapped)
 			if up.ViaHost == "auto" {
 				up.form = formOf(v.Via)
 			}
@@ -53,4 +58,13 @@ func (c *Core) Restore(section func(name string) json.RawMessage) error {
 		return nil
 	}
 	return c.bindings.Load(data)
+}
+
+// LastLocal returns the local address that an upstream's flow had last, in this
+// run or the one before; zero where it never had one.
+func (c *Core) LastLocal(name string) netip.AddrPort {
+	if up := c.upstreams[name]; up != nil {
+		return up.local
+	}
+	return netip.AddrPort{}
 }

@@ -16,7 +16,8 @@ import (
 type upstream struct {
 	Upstream
 	core    *Core
-	flow    *Path // the flow in use, nil while there is none
+	flow    *Path          // the flow in use, nil while there is none
+	local   netip.AddrPort // its local address, or that of the last one
 	mapping nat.Mapping
 	stale   bool // the tuple changed in this generation: bindings made before are lost
 
@@ -47,13 +48,14 @@ func (c *Core) FlowUp(now time.Time, p Path, same bool) {
 		c.FlowDown(now, p.Upstream, up.flow.Gen, nil)
 	}
 	c.metrics.Add(metrics.FlowsUp)
-	up.flow = &p
+	up.flow, up.local = &p, p.Local
 	c.paths[p.ID] = up.flow
 	if same {
 		up.mapping.Renew()
 	} else {
 		up.mapping = nat.Mapping{}
 	}
+	c.save(nil)
 	c.startProbe(now, up)
 	const patience = 500 * time.Millisecond
 	c.arm(up.waitOver, now.Add(patience))
@@ -118,6 +120,7 @@ func (c *Core) observed(now time.Time, up *upstream, changed bool, note nat.Note
 		return
 	}
 	c.metrics.Add(metrics.MappingChanges)
+	c.save(nil)
 	c.log.Info("mapped address learned", "upstream", up.Name, "mapped", up.mapping.Tuple(),
 		"witness", up.mapping.Witness().String())
 	c.emit(Output{Kind: MediaPublic, Media: mediaWork{WAN: up.flow.Local.Addr(), Public: up.publicAddr()}})

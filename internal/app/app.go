@@ -105,7 +105,8 @@ func (p *program) start(run, ctx context.Context) error {
 		return err
 	}
 	for i := range p.cfg.Upstream {
-		p.startFlow(run, &p.cfg.Upstream[i])
+		u := &p.cfg.Upstream[i]
+		p.startFlow(run, u, core.LastLocal(u.Name))
 	}
 	return nil
 }
@@ -120,8 +121,8 @@ func (p *program) task(name string, f func() error) {
 }
 
 // startFlow runs the flow of one upstream.
-func (p *program) startFlow(ctx context.Context, u *config.Upstream) {
-	f := flow.New(p.flowConfig(u), p.env.Net, p.resolver, func(e flow.Event) { p.driver.FlowEvent(u.Name, e) }, p.log)
+func (p *program) startFlow(ctx context.Context, u *config.Upstream, last netip.AddrPort) {
+	f := flow.New(p.flowConfig(u, last), p.env.Net, p.resolver, func(e flow.Event) { p.driver.FlowEvent(u.Name, e) }, p.log)
 	p.driver.AddFlow(u.Name, f)
 	p.task("flow "+u.Name, func() error { return f.Run(ctx) })
 }

@@ -82,10 +82,10 @@ func (p *program) upstreams() []proxy.Upstream {
 	return out
 }
 
-func (p *program) flowConfig(u *config.Upstream) flow.Config {
+func (p *program) flowConfig(u *config.Upstream, last netip.AddrPort) flow.Config {
 	c := flow.Config{
 		Name: u.Name, Domain: u.Domain, Server: u.Server.Name, Port: u.Server.Port,
-		Transport: string(u.Transport), SourcePort: u.SourcePort,
+		Transport: string(u.Transport), SourcePort: u.SourcePort, Local: last,
 		CA: u.CA, Insecure: u.Insecure, TLSName: u.TLSName, TLSIdentity: string(u.TLSIdentity),
 	}
 	for _, s := range u.NAT.STUN {
