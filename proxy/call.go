@@ -223,19 +223,6 @@ func setRemotes(session *media.Session, side media.Side, sdp *rewrite.SDP, trust
 	}
 }
 
-// authInt reports whether a digest covers the body, which then must stay as it
-// is (RFC 7616 §3.4.3).
-func authInt(m *message.Message) bool {
-	for _, h := range []message.Header{message.Authorization, message.ProxyAuthorization} {
-		for l := range m.Each(h) {
-			if qop, ok := message.Param(";"+commasToSemicolons(m.Value(l)), "qop"); ok && message.EqualFold(message.Unquote(qop), "auth-int") {
-				return true
-			}
-		}
-	}
-	return false
-}
-
 // useAnswer reports whether the SDP of a response to a phone counts: after the
 // 2xx of one fork, no other fork's answer does (RFC 3261 §13.2.2.4).
 func (c *Core) useAnswer(s *server, m *message.Message) bool {

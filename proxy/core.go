@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"time"
 
+	"pinhole/auth"
 	"pinhole/internal/binding"
 	"pinhole/internal/dialog"
 	"pinhole/internal/message"
@@ -42,6 +43,7 @@ type Core struct {
 	timers  timerHeap
 	sweep   *timer
 	answers map[netip.Addr]*bucket
+	watches map[string]*auth.Watch // by upstream and AOR
 	out     []Output
 	serial  uint64
 	held    map[uint64][]func(now time.Time) // answers that wait for the state to be on disk
@@ -55,7 +57,7 @@ func New(s Settings) *Core {
 		paths: map[PathID]*Path{}, own: map[netip.AddrPort]bool{},
 		upstreams: map[string]*upstream{}, servers: map[transaction.Key]*server{},
 		bindings: binding.NewTable(s.Key), dialogs: dialog.NewTable(), media: map[uint64]*call{},
-		lan: s.LAN, answers: map[netip.Addr]*bucket{}, held: map[uint64][]func(time.Time){},
+		lan: s.LAN, answers: map[netip.Addr]*bucket{}, watches: map[string]*auth.Watch{}, held: map[uint64][]func(time.Time){},
 	}
 	for _, u := range s.Upstreams {
 		up := newUpstream(c, u)

@@ -1,13 +1,13 @@
 package proxy
 
 import (
+	"errors"
 	"strconv"
 	"time"
 
 	"github.com/emiago/sipgo/sip"
 
 	"pinhole/internal/message"
-	"pinhole/internal/transport"
 )
 
 // A probe is one OPTIONS of ours on a flow (RFC 3261 §11): any answer proves
@@ -18,9 +18,17 @@ type probe struct {
 	forms  int // forms of Via tried and met with silence
 }
 
-// silence is how long an OPTIONS may stay unanswered before the next form of
-// Via is tried.
-const silence = 4 * time.Second
+const (
+	// silence is how long an OPTIONS may stay unanswered before the next form of
+	// Via is tried.
+	silence = 4 * time.Second
+
+	// lifeless is how long it may before a flow is dead whose provider is known
+	// to answer (RFC 5626 §4.4.1 gives a pong as long).
+	lifeless = 10 * time.Second
+)
+
+var errLifeless = errors.New("the provider does not answer OPTIONS any more")
 
 // ProbeDue tells the core that a flow wants a sign of life.
 func (c *Core) ProbeDue(now time.Time, name string, gen uint64) {
@@ -34,7 +42,7 @@ func (c *Core) ProbeDue(now time.Time, name string, gen uint64) {
 func (c *Core) startProbe(now time.Time, up *upstream) {
 	c.endProbe(up)
 	p := &probe{}
-	p.retry = newTimer(func(now time.Time) { c.nextForm(now, up, p) })
+	p.retry = newTimer(func(now time.Time) { c.unprobed(now, up, p) })
 	up.probe = p
 	c.sendProbe(now, up, p)
 }
@@ -52,7 +60,11 @@ func (c *Core) sendProbe(now time.Time, up *upstream, p *probe) {
 	cl := c.newClient(endpoint{path: up.flow, addr: up.flow.Remote}, "OPTIONS")
 	cl.done = func(now time.Time, m *message.Message) { c.probed(now, up, p, m) }
 	p.client = cl
-	c.arm(p.retry, now.Add(silence))
+	patience := silence
+	if up.answers {
+		patience = lifeless
+	}
+	c.arm(p.retry, now.Add(patience))
 	c.start(now, cl, c.options(up, cl))
 }
 
@@ -90,15 +102,22 @@ func (c *Core) probed(now time.Time, up *upstream, p *probe, m *message.Message)
 		c.nextForm(now, up, p)
 		return
 	}
-	c.arm(p.retry, time.Time{})
-	up.probe = nil
+	c.endProbe(up)
 	if m != nil {
+		up.answers = true
 		up.release(now)
+	}
+}
+
+// unprobed acts on a probe that nobody answers. Where none was ever answered
+// that proves nothing: the provider may not know OPTIONS, or not our Via.
+func (c *Core) unprobed(now time.Time, up *upstream, p *probe) {
+	if up.answers {
+		c.endProbe(up)
+		c.emit(Output{Kind: Fail, Upstream: up.Name, Gen: up.flow.Gen, Err: errLifeless})
 		return
 	}
-	if up.learned && up.flow.Proto != transport.TLS {
-		c.log.Warn("the provider no longer answers OPTIONS", "upstream", up.Name)
-	}
+	c.nextForm(now, up, p)
 }
 
 // nextForm tries the next form of Via where the admin left that to us and the

@@ -196,6 +196,7 @@ func (c *Core) sendRegister(now time.Time, s *server) {
 	rewrite.RemoveAll(m, e, message.Path)
 	c.editContacts(s, up)
 	c.hideRegister(s, up)
+	c.attempted(s)
 	c.start(now, cl, c.edits.Append(nil, m))
 }
 

@@ -3,6 +3,7 @@ package proxy
 import (
 	"time"
 
+	"pinhole/auth"
 	"pinhole/internal/message"
 	"pinhole/internal/transaction"
 	"pinhole/rewrite"
@@ -25,6 +26,8 @@ type server struct {
 	branches []*client
 	call     *call // INVITE of a phone, or any request inside a call
 	reg      *registration
+	watch    *auth.Watch // REGISTER and INVITE of a phone: how its provider answers
+	attempt  auth.Attempt
 	pending  []func() // media changes that take effect with a 2xx
 	canceled bool
 }

@@ -30,6 +30,7 @@ func (c *Core) forwardUp(now time.Time, s *server) {
 	rewrite.MaxForwards(s.req, &c.edits)
 	c.editRequestUp(now, up, s.from, s.req, cl.via)
 	c.editSDP(s.req, upward(s.call), func(apply func()) { c.applyLater(s, apply) })
+	c.attempted(s)
 	c.start(now, cl, c.edits.Append(nil, s.req))
 }
 

@@ -23,6 +23,7 @@ type upstream struct {
 
 	form     viaForm // of our Via sent-by on plaintext flows
 	learned  bool    // the provider was seen to answer this form
+	answers  bool    // it was seen to answer OPTIONS
 	floor    int     // seconds: what a 423 taught us
 	single   bool    // it refuses a REGISTER with two Contacts
 	waiting  []func(now time.Time)
