@@ -186,15 +186,20 @@ func (p *parser) topVia(s string) {
 	}
 }
 
-// addresses checks From and To.
+// addresses checks From and To: one value each.
 func (p *parser) addresses() {
-	var a NameAddr
-	if a.read(p.m.Get(From)) != "" || a.URI == "*" {
+	if !isAddress(p.m.Get(From)) {
 		p.fail(400, "Bad From")
 	}
-	if a.read(p.m.Get(To)) != "" || a.URI == "*" {
+	if !isAddress(p.m.Get(To)) {
 		p.fail(400, "Bad To")
 	}
+}
+
+func isAddress(v string) bool {
+	var a NameAddr
+	_, _, next := nextElem(v, 0)
+	return a.read(v) == "" && a.URI != "*" && next > len(v)
 }
 
 // routes checks that Route values are in angle brackets and not too many.
@@ -216,19 +221,25 @@ func (p *parser) routes() {
 // them. "*" stands alone and with Expires 0 (RFC 3261 §10.3 step 6).
 func (p *parser) contacts() {
 	m := p.m
-	count := 0
+	count, star := 0, false
 	if m.Method == "REGISTER" {
 		for n := m.firstLine(Contact); n < len(m.Lines); n = m.nextLine(Contact, n) {
-			count += p.bindings(m.Value(m.Lines[n]))
-		}
-		if v := m.Get(Contact); v == "*" {
-			if n, ok := ParseUint(m.Get(Expires), 1<<32-1); count > 1 || !ok || n != 0 {
+			v := m.Value(m.Lines[n])
+			c, ok := bindings(v)
+			if !ok {
 				p.fail(400, "Bad Contact")
 			}
+			count += c
+			star = star || v == "*"
 		}
 	} else {
 		for range m.Elems(Contact) {
 			count++
+		}
+	}
+	if star {
+		if n, ok := ParseUint(m.Get(Expires), 1<<32-1); count > 1 || !ok || n != 0 {
+			p.fail(400, "Bad Contact")
 		}
 	}
 	if count > MaxContacts {
@@ -237,29 +248,23 @@ func (p *parser) contacts() {
 }
 
 // bindings checks the Contact values v of a REGISTER and counts them.
-func (p *parser) bindings(v string) (count int) {
+func bindings(v string) (count int, ok bool) {
+	if v == "*" {
+		return 1, true
+	}
 	var a NameAddr
 	var u URI
-	for i := 0; i < len(v); count++ {
+	for i := 0; i < len(v); i++ {
 		next, bad := a.head(v, i)
-		switch {
-		case bad != "" || !a.Angle && strings.IndexByte(a.URI, '?') >= 0:
-			p.fail(400, "Bad Contact")
-			return count
-		case len(v) == 1 && a.URI == "*":
-			return 1
-		case u.read(a.URI) != "":
-			p.fail(400, "Bad Contact")
-			return count
+		if bad != "" || !a.Angle && strings.IndexByte(a.URI, '?') >= 0 || u.read(a.URI) != "" {
+			return count, false
 		}
-		end, ok := valueParams(v, next)
-		if !ok {
-			p.fail(400, "Bad Contact")
-			return count
+		if i, ok = valueParams(v, next); !ok {
+			return count, false
 		}
-		i = end + 1
+		count++
 	}
-	return count
+	return count, count > 0
 }
 
 // valueParams checks the parameters that start at s[i], none of them empty,

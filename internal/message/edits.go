@@ -7,19 +7,22 @@ import (
 	"strconv"
 )
 
-// Edits is a list of splices over one Message; Reset makes it ready for the
-// next. The order in which edits are given does not matter, but at one place
-// insertions keep theirs and come before a replacement that starts there.
-// Edits that overlap are a programming error: Append panics.
+// Edits is a list of splices over the headers of one Message, and perhaps a
+// new body; Reset makes it ready for the next. The order in which edits are
+// given does not matter, but at one place insertions keep theirs and come
+// before a replacement that starts there.
+//
+// A programming error makes Append panic: edits that overlap (an insertion
+// inside what is replaced too), that reach into the empty line or the body, or
+// a message that Parse found broken.
 //
 // The zero value is ready. Not safe for concurrent use.
 type Edits struct {
-	list  []edit
-	elems []Elem
-	text  []byte // what the edits put in, one after the other
-	body  bool   // SetBody was called; its text is text[bodyAt:bodyEnd]
-
-	bodyAt, bodyEnd int32
+	list    []edit
+	elems   []Elem
+	text    []byte // what the edits put in, one after the other
+	body    []byte // the new body
+	hasBody bool
 }
 
 // An edit puts text[at:to] in the place of [start, end).
@@ -27,7 +30,7 @@ type edit struct{ start, end, at, to int32 }
 
 // Reset forgets all edits and keeps the memory.
 func (e *Edits) Reset() {
-	e.list, e.elems, e.text, e.body = e.list[:0], e.elems[:0], e.text[:0], false
+	e.list, e.elems, e.text, e.body, e.hasBody = e.list[:0], e.elems[:0], e.text[:0], e.body[:0], false
 }
 
 // Replace puts parts, one after the other, in the place of [start, end).
@@ -52,19 +55,16 @@ func (e *Edits) DeleteLine(_ *Message, l Line) { e.Delete(l.Start, l.End) }
 // when no value of it stays.
 func (e *Edits) DeleteElem(_ *Message, el Elem) { e.elems = append(e.elems, el) }
 
-// SetBody replaces the body. Content-Length is then Append's business: it is
-// not to be edited otherwise.
+// SetBody replaces the body. Content-Length is Append's business: it is not to
+// be edited.
 func (e *Edits) SetBody(_ *Message, body string) {
-	e.body, e.bodyAt = true, int32(len(e.text))
-	e.text = append(e.text, body...)
-	e.bodyEnd = int32(len(e.text))
+	e.body, e.hasBody = append(e.body[:0], body...), true
 }
 
 // Append appends m with the edits to dst, which may be nil, and returns it.
 // There is exactly one Content-Length in it: the one there was, corrected
-// after SetBody, or a new last header line where there was none (UDP needs
-// none, a stream does). It panics when edits overlap or lie outside m; e may
-// be used once more only after Reset.
+// after SetBody, or a new last header line where there was none (a datagram
+// needs none, a stream does). Reset has to be called before e is used again.
 func (e *Edits) Append(dst []byte, m *Message) []byte {
 	e.cutElems(m)
 	e.setLength(m)
@@ -72,11 +72,15 @@ func (e *Edits) Append(dst []byte, m *Message) []byte {
 	size, pos := len(m.Raw), int32(0)
 	for i := range e.list {
 		x := &e.list[i]
-		if x.start < pos || x.end < x.start || int(x.end) > len(m.Raw) {
-			panic(fmt.Sprintf("message: edit [%d, %d) of %d octets overlaps what ends at %d", x.start, x.end, len(m.Raw), pos))
+		if x.start < pos || x.end < x.start || int(x.end) > m.BodyStart-2 {
+			panic(fmt.Sprintf("message: edit [%d, %d) overlaps what ends at %d or leaves the headers, which end at %d",
+				x.start, x.end, pos, m.BodyStart-2))
 		}
 		pos = x.end
 		size += int(x.to-x.at) - int(x.end-x.start)
+	}
+	if e.hasBody {
+		size += len(e.body) - len(m.Body())
 	}
 	n := len(dst)
 	dst = slices.Grow(dst, size)[:n+size]
@@ -87,7 +91,12 @@ func (e *Edits) Append(dst []byte, m *Message) []byte {
 		n += copy(dst[n:], e.text[x.at:x.to])
 		pos = x.end
 	}
-	copy(dst[n:], m.Raw[pos:])
+	if !e.hasBody {
+		copy(dst[n:], m.Raw[pos:])
+		return dst
+	}
+	n += copy(dst[n:], m.Raw[pos:m.BodyStart])
+	copy(dst[n:], e.body)
 	return dst
 }
 
@@ -108,21 +117,18 @@ func (e *Edits) sort() {
 	}
 }
 
-// setLength sees to the body and the one Content-Length.
+// setLength sees to the one Content-Length.
 func (e *Edits) setLength(m *Message) {
-	l, ok := m.First(ContentLength)
-	if !e.body {
-		if !ok {
-			e.Insert(int32(m.BodyStart)-2, "Content-Length: ", strconv.Itoa(len(m.Raw)-m.BodyStart), "\r\n")
-		}
-		return
+	size := len(m.Raw) - m.BodyStart
+	if e.hasBody {
+		size = len(e.body)
 	}
-	e.list = append(e.list, edit{int32(m.BodyStart), int32(len(m.Raw)), e.bodyAt, e.bodyEnd})
-	n := strconv.Itoa(int(e.bodyEnd - e.bodyAt))
-	if ok {
-		e.Replace(l.ValueStart, l.ValueEnd, n)
-	} else {
-		e.Insert(int32(m.BodyStart)-2, "Content-Length: ", n, "\r\n")
+	l, ok := m.First(ContentLength)
+	switch {
+	case !ok:
+		e.Insert(int32(m.BodyStart)-2, "Content-Length: ", strconv.Itoa(size), "\r\n")
+	case e.hasBody:
+		e.Replace(l.ValueStart, l.ValueEnd, strconv.Itoa(size))
 	}
 }
 
@@ -171,6 +177,9 @@ func (e *Edits) cutLine(m *Message, cut []Elem) {
 			cut = cut[1:]
 		}
 		last = end
+	}
+	if len(cut) > 0 {
+		panic(fmt.Sprintf("message: no value at %d to delete, or deleted twice", cut[0].Start))
 	}
 	if !kept {
 		e.list = e.list[:mark]

@@ -157,7 +157,7 @@ func (p *parser) line(start, end int) {
 	}
 	n := len(m.Lines)
 	if n == cap(m.Lines) {
-		m.Lines = slices.Grow(m.Lines, MaxHeaders)
+		m.Lines = slices.Grow(m.Lines, max(n, usualLines))
 	}
 	m.Lines = m.Lines[:n+1]
 	l := &m.Lines[n] // field by field: a Line made elsewhere and copied costs more than all else here
@@ -198,17 +198,16 @@ func (p *parser) octets(end, crs int) {
 	if strings.Count(head, "\r") != crs {
 		p.crude()
 	}
-	if strings.IndexByte(head, 0) >= 0 && !p.quotedNULs() {
+	if strings.IndexByte(head, 0) >= 0 && !p.quotedNULs(strings.Count(head, "\x00")) {
 		p.m.crude = true
 		p.fail(400, "NUL Octet")
 	}
 }
 
-// quotedNULs tells whether each NUL of the header block is in a quoted-pair,
-// as in the To of RFC 4475 §3.1.1.2.
-func (p *parser) quotedNULs() bool {
+// quotedNULs tells whether so many NULs of the header block are in
+// quoted-pairs, as in the To of RFC 4475 §3.1.1.2.
+func (p *parser) quotedNULs(total int) bool {
 	m := p.m
-	total := strings.Count(m.Raw[:m.Lines[len(m.Lines)-1].End], "\x00")
 	for _, l := range m.Lines {
 		v := m.Value(l)
 		for i := 0; i < len(v); i++ {

@@ -12,3 +12,6 @@ const (
 	MaxContacts   = 16       // Contact values of a request
 	MaxBody       = 32 << 10 // octets of a body
 )
+
+// usualLines is room for the header lines of most messages.
+const usualLines = 24

@@ -64,7 +64,7 @@ func (e *Error) Error() string { return "reading message: " + e.Reason }
 // the topmost Via, Route, and the Contacts of a REGISTER. All else passes,
 // well formed or not.
 func Parse(raw string, f Framing) (*Message, error) {
-	m := &Message{Lines: make([]Line, 0, 24)}
+	m := &Message{Lines: make([]Line, 0, usualLines)}
 	return m, m.Reset(raw, f)
 }
 

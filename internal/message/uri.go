@@ -71,7 +71,9 @@ func (u *URI) read(s string) (bad string) {
 	}
 	u.Params = s[end:]
 	if q := strings.IndexByte(u.Params, '?'); q >= 0 {
-		u.Params, u.Headers = u.Params[:q], u.Params[q+1:]
+		if u.Params, u.Headers = u.Params[:q], u.Params[q+1:]; u.Headers == "" {
+			return "headers"
+		}
 	}
 	if u.Params != "" && u.Params[0] != ';' || !inURI(s[end:]) {
 		return "octet"
