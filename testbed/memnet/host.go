@@ -120,7 +120,7 @@ func (h *Host) Kill() {
 	for _, l := range h.listeners() {
 		l.close()
 	}
-	for _, c := range h.conns {
+	for _, c := range h.connections() {
 		c.close()
 	}
 	h.forgetUDP()
@@ -138,7 +138,7 @@ func (h *Host) forget() {
 	for _, l := range h.listeners() {
 		l.close()
 	}
-	for _, c := range h.conns {
+	for _, c := range h.connections() {
 		c.closed = true
 		c.drop(net.ErrClosed)
 	}
