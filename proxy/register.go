@@ -44,9 +44,6 @@ func (c *Core) register(now time.Time, s *server, uri message.URI) {
 	case !ok || aor.User == "":
 		c.answer(now, s, 400, "Bad To")
 		return
-	case up.flow == nil:
-		c.answer(now, s, 503, "Provider Not Reachable", "Retry-After: "+seconds(retryAfter))
-		return
 	}
 	s.up = up
 	if problem := contactProblem(s.req); problem != "" {
@@ -60,7 +57,9 @@ func (c *Core) register(now time.Time, s *server, uri message.URI) {
 		return
 	}
 	s.reg.series.Busy = true
-	up.whenMapped(now, func(now time.Time) { c.sendRegister(now, s) })
+	up.whenUp(now, func(now time.Time) {
+		up.whenMapped(now, func(now time.Time) { c.sendRegister(now, s) })
+	})
 }
 
 // retryAfter is how long an unknown phone is told to wait in an outage.

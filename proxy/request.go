@@ -72,11 +72,9 @@ func (c *Core) outbound(now time.Time, s *server, uri message.URI) {
 		return
 	}
 	s.up = up
-	if up.flow == nil {
-		c.answer(now, s, 503, "Provider Not Reachable")
-		return
-	}
-	c.prepareMedia(now, s, func(now time.Time) { c.forwardUp(now, s) })
+	up.whenUp(now, func(now time.Time) {
+		c.prepareMedia(now, s, func(now time.Time) { c.forwardUp(now, s) })
+	})
 }
 
 // refuseForeign answers a request that is for none of our providers.

@@ -21,19 +21,27 @@ type upstream struct {
 	mapping nat.Mapping
 	stale   bool // the tuple changed in this generation: bindings made before are lost
 
-	form     viaForm // of our Via sent-by on plaintext flows
-	learned  bool    // the provider was seen to answer this form
-	answers  bool    // it was seen to answer OPTIONS
-	floor    int     // seconds: what a 423 taught us
-	single   bool    // it refuses a REGISTER with two Contacts
-	waiting  []func(now time.Time)
+	form     viaForm               // of our Via sent-by on plaintext flows
+	learned  bool                  // the provider was seen to answer this form
+	answers  bool                  // it was seen to answer OPTIONS
+	floor    int                   // seconds: what a 423 taught us
+	single   bool                  // it refuses a REGISTER with two Contacts
+	waiting  []func(now time.Time) // for the mapped tuple
 	waitOver *timer
+	parked   []func(now time.Time) // for a flow
+	parkOver *timer
+	patient  bool // requests may still wait for the flow that is being made
 	probe    *probe
 }
 
 func newUpstream(c *Core, u Upstream) *upstream {
 	up := &upstream{Upstream: u, core: c, form: formOf(u.ViaHost)}
 	up.waitOver = newTimer(up.release)
+	up.parkOver = newTimer(func(now time.Time) {
+		up.patient = false
+		up.unpark(now)
+	})
+	up.patient = true
 	return up
 }
 
@@ -60,6 +68,8 @@ func (c *Core) FlowUp(now time.Time, p Path, same bool) {
 	c.startProbe(now, up)
 	const patience = 500 * time.Millisecond
 	c.arm(up.waitOver, now.Add(patience))
+	up.patient = true
+	up.unpark(now)
 }
 
 // FlowDown tells the core that a flow is gone: what was sent on it has failed.
@@ -132,6 +142,30 @@ func (c *Core) observed(now time.Time, up *upstream, changed bool, note nat.Note
 	}
 	if up.probe == nil || up.mapping.Witness() == nat.Response {
 		up.release(now)
+	}
+}
+
+// whenUp runs then as soon as there is a flow; where one is being made for too
+// long already, at once, to be answered without it.
+func (up *upstream) whenUp(now time.Time, then func(now time.Time)) {
+	if up.flow != nil || !up.patient {
+		then(now)
+		return
+	}
+	const patience = 3 * time.Second
+	if up.parkOver.pos < 0 {
+		up.core.arm(up.parkOver, now.Add(patience))
+	}
+	up.parked = append(up.parked, then)
+}
+
+// unpark lets everything go that waited for a flow.
+func (up *upstream) unpark(now time.Time) {
+	up.core.arm(up.parkOver, time.Time{})
+	parked := up.parked
+	up.parked = nil
+	for _, then := range parked {
+		then(now)
 	}
 }
 

@@ -41,6 +41,7 @@ func commands() []command {
 	return []command{
 		{"run", "[-c FILE | --upstream DOMAIN]", "carry the phones of this LAN to their provider", runProxy},
 		{"check", "-c FILE", "say what is wrong in a configuration, without starting", check},
+		{"demo", "[--once]", "a provider, a STUN server and two phones on loopback live their day", demo},
 		{"version", "", "print the version", printVersion},
 	}
 }
