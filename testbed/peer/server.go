@@ -172,6 +172,10 @@ func (r *Request) respondRaw(raw string) error {
 	return r.tx.Respond(res)
 }
 
+// Drop forgets the request: it gets no answer, not even the 100 that a
+// transaction would send by itself.
+func (r *Request) Drop() { r.tx.Terminate() }
+
 // answer builds a response: Via, From, To, Call-ID, CSeq and Record-Route are
 // the request's own bytes, with received and rport in the top Via (RFC 3581).
 func (r *Request) answer(status int, reason string, extra []string, body string) string {
