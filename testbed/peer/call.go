@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"strings"
 	"sync"
-	"time"
 )
 
 // A Call is one end of a call, made or taken. Safe for concurrent use.
@@ -41,9 +40,12 @@ type Call struct {
 	acked     *Message          // the last ACK to one
 	acks      map[uint32]bool   // the CSeq numbers acknowledged
 	sentAcks  map[uint32]string // the ACKs we sent, by CSeq
+	rseq      int               // the last reliable provisional response we sent
+	pracked   int               // the last that was acknowledged
+	acked18x  map[string]bool   // the RSeqs we sent PRACK for
+	late      bool              // our INVITE bears no offer
 	over      bool
 	overBy    *Message // the BYE or CANCEL that ended it
-	offered   bool     // our SDP went out
 	sdpID     uint64
 	sdpSeq    uint64
 	direction string // ours
@@ -213,124 +215,6 @@ func (c *Call) takeSDP(body string) (s session, ok bool) {
 		c.media.follow(s)
 	}
 	return s, true
-}
-
-// Ring sends 180 to an incoming call.
-func (c *Call) Ring() error { return c.Progress(180, false) }
-
-// Progress sends a provisional response to an incoming call, with SDP for
-// early audio when early is set.
-func (c *Call) Progress(status int, early bool) error {
-	extra, body := []string{"Contact: " + c.ua.contact(c.req.Flow)}, ""
-	if early {
-		body = c.sdp()
-		extra = append(extra, "Content-Type: application/sdp")
-	}
-	return c.req.Respond(status, "", extra, body)
-}
-
-// Reject answers an incoming call with a final error.
-func (c *Call) Reject(status int) error {
-	err := c.req.Respond(status, "", nil, "")
-	c.end(nil)
-	return err
-}
-
-// Answer accepts an incoming call with 200 and repeats it until the ACK comes
-// (RFC 3261 §13.3.1.4).
-func (c *Call) Answer() error {
-	body := c.sdp()
-	extra := []string{"Contact: " + c.ua.contact(c.req.Flow), "Allow: " + allow}
-	if body != "" {
-		extra = append(extra, "Content-Type: application/sdp")
-	}
-	c.mu.Lock()
-	c.answered = true
-	c.mu.Unlock()
-	return c.accept(c.req, extra, body)
-}
-
-// accept sends a 2xx to an INVITE until its ACK comes.
-func (c *Call) accept(r *Request, extra []string, body string) error {
-	raw := r.answer(200, "", extra, body)
-	if err := r.respondRaw(raw); err != nil {
-		return err
-	}
-	seq, _ := r.CSeq()
-	c.ua.spawn(func() {
-		for wait := t1; wait < 64*t1; wait *= 2 {
-			ctx, cancel := context.WithTimeout(c.ua.ctx, min(wait, 8*t1))
-			err := c.wait(ctx, func() bool { return c.hasAck(seq) })
-			cancel()
-			if err == nil || c.ua.ctx.Err() != nil {
-				return
-			}
-			_ = r.respondRaw(raw)
-		}
-	})
-	return nil
-}
-
-// t1 is RFC 3261's round-trip estimate.
-const t1 = 500 * time.Millisecond
-
-// allow lists what the peers answer.
-const allow = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, MESSAGE, UPDATE, REFER, NOTIFY, SUBSCRIBE, PRACK"
-
-// acknowledged takes an ACK in.
-func (c *Call) acknowledged(m *Message) {
-	seq, _ := m.CSeq()
-	c.mu.Lock()
-	c.acked = m
-	if c.acks == nil {
-		c.acks = map[uint32]bool{}
-	}
-	c.acks[seq] = true
-	c.mu.Unlock()
-	c.takeSDP(m.Body())
-	c.ring()
-}
-
-func (c *Call) hasAck(seq uint32) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.acks[seq]
-}
-
-// reinvited answers an INVITE inside the dialog with the mirrored direction.
-func (c *Call) reinvited(r *Request) {
-	extra, body := c.reply(r)
-	_ = c.accept(r, append(extra, "Allow: "+allow), body)
-}
-
-// updated answers an UPDATE (RFC 3311).
-func (c *Call) updated(r *Request) {
-	extra, body := c.reply(r)
-	_ = r.Respond(200, "", extra, body)
-}
-
-// reply takes a target refresh and its offer in, and makes the answer.
-func (c *Call) reply(r *Request) (extra []string, body string) {
-	c.mu.Lock()
-	if t := aor(r.Get("contact")); t != "" {
-		c.target = t
-	}
-	c.mu.Unlock()
-	extra = []string{"Contact: " + c.ua.contact(r.Flow)}
-	s, ok := c.takeSDP(r.Body())
-	if !ok && r.Method() != "INVITE" {
-		return extra, ""
-	}
-	c.mu.Lock()
-	c.direction = "sendrecv"
-	if ok {
-		c.direction = mirror(s.direction)
-	}
-	c.mu.Unlock()
-	if body = c.sdp(); body != "" {
-		extra = append(extra, "Content-Type: application/sdp")
-	}
-	return extra, body
 }
 
 // wrap says what failed, nil for nil.

@@ -34,7 +34,10 @@ func (c *Call) flow(ctx context.Context) (*Flow, error) {
 
 // sendInvite sends the first INVITE, or again with credentials.
 func (c *Call) sendInvite(f *Flow) (*clientTx, error) {
-	body := c.sdp()
+	body := ""
+	if !c.late {
+		body = c.sdp()
+	}
 	c.mu.Lock()
 	c.seq++
 	q := form{
@@ -47,6 +50,9 @@ func (c *Call) sendInvite(f *Flow) (*clientTx, error) {
 	c.mu.Unlock()
 	if body != "" {
 		q.extra = append(q.extra, "Content-Type: application/sdp")
+	}
+	if c.ua.reliable {
+		q.extra = append(q.extra, "Supported: 100rel")
 	}
 	tx, err := c.ua.send(f, c.ua.write(f, q), c.repeated)
 	if err != nil {
@@ -73,7 +79,7 @@ func (c *Call) run(f *Flow, tx *clientTx) {
 		switch status := m.Status(); {
 		case status < 200:
 			c.takeSDP(m.Body())
-			c.early(m)
+			c.early(f, m)
 		case status < 300:
 			c.established(f, m)
 			return
@@ -101,13 +107,35 @@ func (c *Call) fail(err error) {
 	c.end(nil)
 }
 
-// early takes the early dialog of a provisional response.
-func (c *Call) early(m *Message) {
+// early takes the early dialog of a provisional response, and acknowledges it
+// where it asks for that (RFC 3262 §4).
+func (c *Call) early(f *Flow, m *Message) {
+	if tag(m.Get("to")) == "" {
+		return
+	}
 	c.mu.Lock()
-	defer c.mu.Unlock()
+	c.remote = m.Get("to")
+	c.routes = reversed(m.Elems("record-route"))
 	if t := aor(m.Get("contact")); t != "" {
 		c.target = t
 	}
+	rseq := m.Get("rseq")
+	n, method := m.CSeq()
+	known := c.acked18x[rseq]
+	if rseq != "" && !known {
+		if c.acked18x == nil {
+			c.acked18x = map[string]bool{}
+		}
+		c.acked18x[rseq] = true
+		c.seq++
+	}
+	seq := c.seq
+	c.mu.Unlock()
+	if rseq == "" || known {
+		return
+	}
+	q := c.request("PRACK", seq, []string{fmt.Sprintf("RAck: %s %d %s", rseq, n, method)}, "")
+	_, _ = c.ua.send(f, c.ua.write(f, q), nil)
 }
 
 // established takes the dialog of a 2xx over and sends the ACK.
@@ -119,10 +147,15 @@ func (c *Call) established(f *Flow, m *Message) {
 	if t := aor(m.Get("contact")); t != "" {
 		c.target = t
 	}
-	seq := c.seq
+	late := c.late
 	c.mu.Unlock()
-	c.takeSDP(m.Body())
-	c.ack(f, seq)
+	_, offer := c.takeSDP(m.Body())
+	answer := ""
+	if late && offer {
+		answer = c.sdp()
+	}
+	n, _ := m.CSeq()
+	c.ack(f, n, answer)
 	c.mu.Lock()
 	c.final = m
 	c.last = m.Flow
@@ -131,8 +164,12 @@ func (c *Call) established(f *Flow, m *Message) {
 }
 
 // ack sends the ACK to a 2xx, a transaction of its own kind (RFC 3261 §13.2.2.4).
-func (c *Call) ack(f *Flow, seq uint32) {
-	q := c.request("ACK", seq, nil, "")
+func (c *Call) ack(f *Flow, seq uint32, answer string) {
+	var extra []string
+	if answer != "" {
+		extra = []string{"Content-Type: application/sdp"}
+	}
+	q := c.request("ACK", seq, extra, answer)
 	q.contact = ""
 	raw := c.ua.write(f, q)
 	c.mu.Lock()
@@ -282,9 +319,9 @@ func (c *Call) Reinvite(ctx context.Context, direction string) error {
 	if t := aor(m.Get("contact")); t != "" {
 		c.target = t
 	}
-	seq := c.seq
 	c.mu.Unlock()
 	c.takeSDP(m.Body())
-	c.ack(f, seq)
+	n, _ := m.CSeq()
+	c.ack(f, n, "")
 	return nil
 }

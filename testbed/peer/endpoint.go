@@ -206,6 +206,9 @@ func (ep *endpoint) readStream(f *Flow) {
 	buf := make([]byte, 32768)
 	for {
 		n, err := f.conn.Read(buf)
+		if f.resume.wait(ep.ctx, func() bool { return !f.halt.Load() || !f.Alive() }) != nil {
+			return
+		}
 		if !f.hole.Load() {
 			pending = append(pending, buf[:n]...)
 		}

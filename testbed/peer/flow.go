@@ -32,6 +32,8 @@ type Flow struct {
 
 	wmu    sync.Mutex
 	hole   atomic.Bool
+	halt   atomic.Bool
+	resume bell
 	pings  atomic.Int64
 	pongs  atomic.Int64
 	closed chan struct{}
@@ -70,6 +72,13 @@ func (f *Flow) Alive() bool {
 // closing anything, until it is called with false.
 func (f *Flow) BlackHole(on bool) { f.hole.Store(on) }
 
+// Pause makes a stream's reader stop reading, as a peer does that hangs, until
+// it is called with false.
+func (f *Flow) Pause(on bool) {
+	f.halt.Store(on)
+	f.resume.ring()
+}
+
 // Send writes bytes as they are.
 func (f *Flow) Send(b []byte) error {
 	if f.hole.Load() {
@@ -97,6 +106,7 @@ func (f *Flow) Abort() { f.end(func() { _ = f.raw.Abort(); _ = f.conn.Close() })
 func (f *Flow) end(shut func()) {
 	f.once.Do(func() {
 		close(f.closed)
+		f.resume.ring()
 		if f.conn != nil {
 			shut()
 		}

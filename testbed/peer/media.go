@@ -161,6 +161,19 @@ func (m *Media) follow(s session) {
 	m.ring()
 }
 
+// silent says that this end sends nothing for now: it is not told to, is on
+// hold, or knows no address.
+func (m *Media) silent() bool {
+	return !m.talking || m.hold || !m.remote.IsValid()
+}
+
+// spoke says whether n packets were sent since start, or none will be.
+func (m *Media) spoke(n int, start time.Time) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.silent() || (len(m.sent) >= n && !m.sent[len(m.sent)-n].Before(start))
+}
+
 // payload makes packet n of stream id.
 func payload(id, n uint32) []byte {
 	b := make([]byte, payloadSize)
@@ -202,9 +215,10 @@ func (m *Media) talk() {
 func (m *Media) packet() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if !m.talking || m.hold || !m.remote.IsValid() {
+	if m.silent() {
 		return
 	}
+	defer m.ring()
 	n := uint32(len(m.sent))
 	b := make([]byte, rtpHeader, rtpHeader+payloadSize)
 	b[0], b[1] = 0x80, 0

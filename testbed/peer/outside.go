@@ -12,6 +12,7 @@ type Invite struct {
 	To      string // To URI
 	Headers []string
 	Binding *Binding // whose flow it goes on
+	Late    bool     // no SDP in the INVITE: the answer goes in the ACK
 	CallID  string
 	FromTag string
 }
@@ -62,6 +63,10 @@ func WithTo(u string) Option { return func(i *Invite) { i.To = u } }
 func WithHeaders(lines ...string) Option {
 	return func(i *Invite) { i.Headers = append(i.Headers, lines...) }
 }
+
+// WithLateOffer leaves the SDP out of the INVITE: the offer comes in the 200,
+// the answer goes in the ACK.
+func WithLateOffer() Option { return func(i *Invite) { i.Late = true } }
 
 // WithBinding calls one certain binding.
 func WithBinding(b *Binding) Option { return func(i *Invite) { i.Binding, i.URI = b, b.URI } }
@@ -128,6 +133,7 @@ func (p *Provider) invite(ctx context.Context, user string, b *Binding, callID, 
 		c.localTag = inv.FromTag
 	}
 	c.uri, c.target, c.extra, c.fixed = inv.URI, inv.URI, inv.Headers, f
+	c.late = inv.Late
 	c.local = "<sip:" + inv.From + "@" + p.conf.Domain + ">;tag=" + c.localTag
 	c.remote = "<" + inv.To + ">"
 	return c, c.start(ctx)

@@ -39,9 +39,15 @@ type PhoneConfig struct {
 	Route       bool     // put <sip:PROXY;lr> in a Route header
 	NoAudio     bool     // calls without SDP and RTP
 
+	LateOffer  bool                // INVITE without SDP: the offer comes in the 200, the answer in the ACK
+	Reliable   bool                // 100rel (RFC 3262)
 	AutoAnswer bool                // ring and answer every call at once
 	EditSDP    func(string) string // last word on every offer and answer
 	Tap        func(*Message)      // every message sent or received, as it goes by
+
+	// Handle sees every request first; true says that it has dealt with it. It
+	// runs in the socket's reader and must not block.
+	Handle func(*Request) bool
 }
 
 // A Phone is a SIP phone: it registers, calls and is called through one
@@ -86,7 +92,7 @@ func NewPhone(n transport.Net, conf PhoneConfig) (*Phone, error) {
 	p.ua = ua{
 		endpoint: newEndpoint(n, p.request), name: "pinhole-testphone", mediaNet: n, editSDP: conf.EditSDP,
 		path:    func(ctx context.Context, _ *Call) (*Flow, error) { return p.flow(ctx) },
-		contact: p.dialogContact,
+		contact: p.dialogContact, reliable: conf.Reliable,
 		mediaIP: func() netip.Addr {
 			if conf.NoAudio {
 				return netip.Addr{}
@@ -143,17 +149,25 @@ func (p *Phone) flow(ctx context.Context) (*Flow, error) {
 	return f, nil
 }
 
-// Reconnect closes the phone's connection and opens another one; with a UDP
-// phone it does nothing.
+// Reconnect gives the phone's connection up and opens another one, from
+// another port; a UDP phone gets another socket.
 func (p *Phone) Reconnect(ctx context.Context) error {
-	if p.conf.Proto == UDP {
-		return nil
+	if p.conf.Proto != UDP {
+		if f := p.Flow(); f != nil {
+			f.Close()
+		}
+		_, err := p.flow(ctx)
+		return err
 	}
-	if f := p.Flow(); f != nil {
-		f.Close()
+	pc, err := p.listenUDP(netip.AddrPortFrom(p.conf.Addr.Addr(), 0))
+	if err != nil {
+		return fmt.Errorf("opening another socket: %w", err)
 	}
-	_, err := p.flow(ctx)
-	return err
+	p.pmu.Lock()
+	old := p.pc
+	p.pc = pc
+	p.pmu.Unlock()
+	return old.Close()
 }
 
 // Ping sends CRLFCRLF on the phone's connection and waits for the CRLF.
@@ -198,6 +212,9 @@ func (p *Phone) routes() []string {
 
 // request handles what comes in.
 func (p *Phone) request(r *Request) {
+	if p.conf.Handle != nil && p.conf.Handle(r) {
+		return
+	}
 	if tag(r.Get("to")) != "" {
 		if c := p.call(r); c != nil {
 			p.inDialog(c, r)
@@ -241,7 +258,7 @@ func (p *Phone) Call(ctx context.Context, number string, extra ...string) (*Call
 	c.callID = random(16) + "@" + hostText(p.conf.Addr.Addr())
 	c.local = "<" + p.aor() + ">;tag=" + c.localTag
 	c.remote = "<" + c.uri + ">"
-	c.target, c.routes, c.extra = c.uri, p.routes(), extra
+	c.target, c.routes, c.extra, c.late = c.uri, p.routes(), extra, p.conf.LateOffer
 	c.creds = &credentials{user: p.conf.AuthUser, password: p.conf.Password}
 	return c, c.start(ctx)
 }

@@ -38,6 +38,11 @@ type ProviderConfig struct {
 	NoLatch  bool                // callers send to the SDP's address only
 	EditSDP  func(string) string // last word on every offer and answer
 	Tap      func(*Message)      // every message sent or received, as it goes by
+	Reliable bool                // callers and numbers use 100rel (RFC 3262)
+
+	// Handle sees every request first; true says that it has dealt with it. It
+	// runs in the socket's reader and must not block.
+	Handle func(*Request) bool
 }
 
 // An Answer is what a number of the provider's own does.
@@ -93,6 +98,7 @@ func NewProvider(n transport.Net, conf ProviderConfig) (*Provider, error) {
 	p.ua = ua{
 		endpoint: newEndpoint(n, p.request), name: "pinhole-testprovider", mediaNet: media, latch: !conf.NoLatch,
 		editSDP: conf.EditSDP, path: p.pathOf, mediaIP: p.mediaAddr,
+		reliable: conf.Reliable, record: func() []string { return p.quirk().RecordRoute },
 		contact: func(f *Flow) string { return "<" + p.ownURI("sip:gw@", f) + ">" },
 	}
 	p.tap = conf.Tap
@@ -272,14 +278,24 @@ func (p *Provider) Expect(ctx context.Context) (*Call, error) { return p.expect(
 
 // request handles what comes in.
 func (p *Provider) request(r *Request) {
-	if p.quirk().Ignore[r.Method()] {
+	if p.conf.Handle != nil && p.conf.Handle(r) {
 		return
 	}
-	if code := p.quirk().Refuse[r.Method()]; code != 0 {
+	q := p.quirk()
+	if q.Ignore[r.Method()] {
+		r.Drop()
+		return
+	}
+	if code := q.Refuse[r.Method()]; code != 0 && r.Method() != "ACK" {
 		_ = r.Respond(code, "", nil, "")
 		return
 	}
 	if tag(r.Get("to")) != "" {
+		if q.ChallengeAll && r.Method() != "ACK" {
+			if _, ok := p.authorised(r, 407); !ok {
+				return
+			}
+		}
 		if c := p.call(r); c != nil {
 			p.inDialog(c, r)
 			return

@@ -38,8 +38,10 @@ type Quirks struct {
 	Extra         []string // further header lines of the 200 to REGISTER
 	Keep          int      // ;keep=N in the Via of answers to requests that offer it (RFC 6223)
 
-	OpenInvite    bool // INVITE is not challenged
-	NoRecordRoute bool // a proxied INVITE is not recorded
-	ByURI         bool // send to the address in the Contact, as a registrar without NAT helpers does
-	AnyAuthUser   bool // the user name of the credentials need not be the account's
+	ChallengeAll  bool     // requests inside a dialog are challenged too
+	RecordRoute   []string // values that answers to calls to our own numbers bear
+	OpenInvite    bool     // INVITE is not challenged
+	NoRecordRoute bool     // a proxied INVITE is not recorded
+	ByURI         bool     // send to the address in the Contact, as a registrar without NAT helpers does
+	AnyAuthUser   bool     // the user name of the credentials need not be the account's
 }

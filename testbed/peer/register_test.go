@@ -260,7 +260,7 @@ l: {length}
 	for _, proto := range []string{peer.UDP, peer.TCP, peer.TLS} {
 		t.Run(proto, func(t *testing.T) {
 			inMemory(t, peer.ProviderConfig{}, func(w *world) {
-				var none = w.prov.Addr("none")
+				none := w.prov.Addr("none")
 				raw, err := peer.NewRawPhone(w.ctx, w.home[0], proto, none, w.prov.Addr(proto), w.ca.Client(domain))
 				w.must("open", err)
 				defer raw.Close()

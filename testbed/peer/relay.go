@@ -25,7 +25,6 @@ type fork struct {
 	branches []*clientTx
 	finals   []*Message // by branch, nil while it is pending
 	answered bool
-	stopped  bool
 }
 
 // fork sends a request to all bindings of a user in parallel.
@@ -264,16 +263,22 @@ func downward(m *Message) string {
 	return t.String()
 }
 
-// flowOf returns the path to a binding: what its REGISTER came on, or with the
-// quirk ByURI where its Contact points.
+// flowOf returns the path to a binding: what its REGISTER came on, or a newer
+// connection from the same tuple (RFC 3261 §18), or with the quirk ByURI where
+// its Contact points.
 func (p *Provider) flowOf(b *Binding) *Flow {
 	if p.quirk().ByURI {
 		return p.flowTo(b.URI)
 	}
-	if !b.Flow.Alive() {
-		return nil
+	if b.Flow.Alive() {
+		return b.Flow
 	}
-	return b.Flow
+	for _, f := range p.streams() {
+		if f.remote == b.Flow.remote && f.proto == b.Flow.proto {
+			return f
+		}
+	}
+	return nil
 }
 
 // flowTo returns the path to a URI's address: an open connection whose other

@@ -23,6 +23,8 @@ type ua struct {
 	path     func(context.Context, *Call) (*Flow, error) // where a call's requests go now
 	contact  func(*Flow) string                          // Contact value in dialogs
 	editSDP  func(string) string                         // last word on offers and answers; may be nil
+	record   func() []string                             // Record-Route values of our answers; may be nil
+	reliable bool                                        // provisional responses are acknowledged (RFC 3262)
 
 	umu   sync.Mutex
 	calls []*Call
@@ -126,6 +128,8 @@ func (u *ua) inDialog(c *Call, r *Request) {
 	switch r.Method() {
 	case "ACK":
 		c.acknowledged(r.Message)
+	case "PRACK":
+		c.acknowledgedEarly(r)
 	case "BYE":
 		_ = r.Respond(200, "", nil, "")
 		c.end(r.Message)
