@@ -9,7 +9,7 @@ func (l *leg) advertised() Addrs {
 		return a
 	}
 	public := l.session.relay.public[l.rtp.local.Addr()]
-	return Addrs{RTP: seenAs(&l.rtp.socket, l.pair.public, public), RTCP: seenAs(&l.rtcp.socket, l.pair.public, public)}
+	return Addrs{RTP: seenAs(&l.rtp.socket, l.public, public), RTCP: seenAs(&l.rtcp.socket, l.public, public)}
 }
 
 // seenAs is the address the world sees of a socket, which was probed while the

@@ -50,7 +50,7 @@ func (s *Session) keep() {
 		select {
 		case <-timer.C:
 		case <-s.wake:
-		case <-s.done:
+		case <-s.life.Done():
 			return
 		}
 		now := s.relay.now()
@@ -63,8 +63,17 @@ func (s *Session) tend(now time.Duration) time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	next := now + keepAlive
+	waiting := false
 	for _, l := range s.legs[WAN] {
 		next = min(next, l.tend(now))
+		waiting = waiting || l.silent()
+	}
+	if waiting && s.relay.cfg.STUN != nil && !s.closed {
+		if now-s.probed >= poolRefresh {
+			s.probed = now
+			s.wg.Go(s.keepMappings)
+		}
+		next = min(next, s.probed+poolRefresh)
 	}
 	idleAt, can := s.idleAt()
 	switch {

@@ -8,6 +8,8 @@ import (
 	"net/netip"
 	"sync/atomic"
 	"time"
+
+	"pinhole/internal/metrics"
 )
 
 const (
@@ -26,7 +28,7 @@ type leg struct {
 	stream    int
 	peer      *leg // the other side of the stream
 	rtp, rtcp port
-	pair      *pair
+	public    netip.Addr // what the address was mapped to when it was probed; guarded by Relay.mu, as mapped is
 
 	remote  atomic.Pointer[remote] // nil: no offer or answer yet
 	strange atomic.Uint64          // packets taken from a source heard for want of a better
@@ -43,6 +45,8 @@ type port struct {
 	foreign        atomic.Uint64 // received and dropped
 	unsent         atomic.Uint64 // to be sent, with nowhere to send to, or the socket refused
 	seen, sent     atomic.Int64  // when a packet was last accepted, and sent; 0: never
+	inlet          atomic.Pointer[inlet]
+	metrics        *metrics.Set
 }
 
 // A remote is the far end as it is believed to be. It is immutable: who learns
@@ -56,8 +60,9 @@ type remote struct {
 }
 
 func newLeg(s *Session, side Side, p *pair) *leg {
-	l := &leg{session: s, side: side, pair: p}
+	l := &leg{session: s, side: side, public: p.public}
 	l.rtp.socket, l.rtcp.socket = p.rtp, p.rtcp
+	l.rtp.metrics, l.rtcp.metrics = s.relay.cfg.Metrics, s.relay.cfg.Metrics
 	l.punch.ssrc, l.punch.seq = rand.Uint32(), uint16(rand.Uint32())
 	return l
 }
@@ -130,12 +135,12 @@ func (l *leg) read(p *port, take func(b []byte, from netip.AddrPort, now time.Du
 func (l *leg) takeRTP(t *latch, b []byte, from netip.AddrPort, now time.Duration) {
 	r := l.remote.Load()
 	if r == nil {
-		l.rtp.foreign.Add(1)
+		l.rtp.refuse(b, from)
 		return
 	}
 	switch t.judge(r.policy, b, from, now) {
 	case drop:
-		l.rtp.foreign.Add(1)
+		l.rtp.refuse(b, from)
 		return
 	case learn:
 		l.learned(r.policy, from, t.rank)
@@ -155,12 +160,12 @@ func (l *leg) takeRTP(t *latch, b []byte, from netip.AddrPort, now time.Duration
 func (l *leg) takeRTCP(t *rtcpLatch, b []byte, from netip.AddrPort, now time.Duration) {
 	r := l.remote.Load()
 	if r == nil {
-		l.rtcp.foreign.Add(1)
+		l.rtcp.refuse(b, from)
 		return
 	}
 	switch t.judge(r, b, from) {
 	case drop:
-		l.rtcp.foreign.Add(1)
+		l.rtcp.refuse(b, from)
 		return
 	case learn:
 		l.update(r.policy, func(r *remote) { r.toRTCP = from })
@@ -195,6 +200,7 @@ func (l *leg) learned(p *policy, from netip.AddrPort, k rank) {
 	})
 	switch {
 	case k == stranger:
+		l.session.relay.cfg.Metrics.Add(metrics.MediaSecondSources)
 		l.log().Warn("media: the signalled address is silent; another source is heard, nothing is sent to it",
 			"signalled", p.rtp, "source", from)
 	case moved:

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
-	"sync"
 	"time"
 
 	"pinhole/internal/transport"
@@ -12,9 +11,6 @@ import (
 
 // bindTries is how many port pairs are tried when others hold ports of ours.
 const bindTries = 16
-
-// probeBudget bounds what set-up of a call waits for STUN.
-const probeBudget = 300 * time.Millisecond
 
 // A pair is two bound sockets on neighbouring ports.
 type pair struct {
@@ -68,35 +64,4 @@ func (r *Relay) closePair(p *pair) {
 	_ = p.rtp.conn.Close()
 	_ = p.rtcp.conn.Close()
 	r.ports.release(p.rtp.local.Port(), r.now())
-}
-
-// probe asks STUN for both mapped addresses, within the budget. It reads the
-// sockets, so nobody else may.
-func (r *Relay) probe(ctx context.Context, p *pair) error {
-	ctx, cancel := context.WithTimeout(ctx, probeBudget)
-	defer cancel()
-	p.public = r.publicOf(p.rtp.local.Addr())
-	p.rtp.mapped, p.rtcp.mapped = netip.AddrPort{}, netip.AddrPort{}
-	var rtcpErr error
-	var wg sync.WaitGroup
-	wg.Go(func() { rtcpErr = r.probeSocket(ctx, &p.rtcp) })
-	err := r.probeSocket(ctx, &p.rtp)
-	wg.Wait()
-	if err == nil {
-		err = rtcpErr
-	}
-	p.probed = r.now()
-	return err
-}
-
-func (r *Relay) probeSocket(ctx context.Context, s *socket) error {
-	mapped, err := r.cfg.STUN(ctx, s.conn)
-	if err != nil {
-		return fmt.Errorf("probing media port %d: %w", s.local.Port(), err)
-	}
-	s.mapped = netip.AddrPortFrom(mapped.Addr().Unmap(), mapped.Port())
-	if err := s.conn.SetReadDeadline(time.Time{}); err != nil {
-		return fmt.Errorf("probing media port %d: %w", s.local.Port(), err)
-	}
-	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"pinhole/internal/metrics"
 	"pinhole/internal/transport"
 	"pinhole/testbed/memnet"
 )
@@ -50,7 +51,8 @@ func TestPorts(t *testing.T) {
 }
 
 func TestQuarantine(t *testing.T) {
-	inWorld(t, plainNAT, func(c *Config) { c.Ports = [2]uint16{20000, 20003} }, func(w *world) {
+	var m metrics.Set
+	inWorld(t, plainNAT, func(c *Config) { c.Ports, c.Metrics = [2]uint16{20000, 20003}, &m }, func(w *world) {
 		s := w.open(1)
 		none := func() {
 			t.Helper()
@@ -65,6 +67,9 @@ func TestQuarantine(t *testing.T) {
 		time.Sleep(1)
 		w.open(1)
 		none()
+		if got := m.Get(metrics.MediaPortsExceeded); got != 3 {
+			t.Errorf("%d times no ports, want 3", got)
+		}
 	})
 }
 

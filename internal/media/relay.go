@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"pinhole/internal/metrics"
 	"pinhole/internal/transport"
 )
 
@@ -29,6 +30,8 @@ type Config struct {
 
 	Pool int          // probed pairs kept ready for each WAN address; 0, or no STUN: none
 	Log  *slog.Logger // nil: nothing is logged
+
+	Metrics *metrics.Set // nil: nothing is counted
 }
 
 // A Relay owns the media of all calls. Its methods are safe for concurrent use.

@@ -2,10 +2,13 @@ package media
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"sync"
 	"time"
+
+	"pinhole/internal/metrics"
 )
 
 // A Side is one of the two ends of a call.
@@ -29,18 +32,21 @@ type Session struct {
 	relay    *Relay
 	lan, wan netip.Addr
 	opened   time.Duration
-	wake     chan struct{} // tells keep of a change
-	done     chan struct{} // closed by Close
+	wake     chan struct{}   // tells keep of a change
+	life     context.Context // ended by Close
+	end      context.CancelFunc
 	wg       sync.WaitGroup
 	close    sync.Once
 
 	growing sync.Mutex // held while sockets are opened and probed
+	probing sync.Mutex // held while they are probed again
 
 	mu       sync.Mutex // guards following
 	closed   bool
 	legs     [2][]*leg
 	pairs    []*pair
-	reported bool // idleness was logged
+	probed   time.Duration // when each mapping was last known to live
+	reported bool          // idleness was logged
 }
 
 // Open opens a session of this many streams, with local addresses to bind on
@@ -50,8 +56,9 @@ type Session struct {
 func (r *Relay) Open(ctx context.Context, streams int, lan, wan netip.Addr) (*Session, error) {
 	s := &Session{
 		relay: r, lan: lan.Unmap(), wan: wan.Unmap(), opened: r.now(),
-		wake: make(chan struct{}, 1), done: make(chan struct{}),
+		wake: make(chan struct{}, 1),
 	}
+	s.life, s.end = context.WithCancel(context.Background())
 	r.mu.Lock()
 	closed := r.closed
 	if !closed {
@@ -92,6 +99,9 @@ func (s *Session) Grow(ctx context.Context, streams int) error {
 	if err != nil {
 		for _, p := range pairs {
 			s.relay.closePair(p)
+		}
+		if errors.Is(err, ErrNoPorts) {
+			s.relay.cfg.Metrics.Add(metrics.MediaPortsExceeded)
 		}
 		return fmt.Errorf("opening media ports: %w", err)
 	}
@@ -140,10 +150,15 @@ func (s *Session) addLegs(pairs []*pair) error {
 	if s.closed {
 		return ErrClosed
 	}
+	if len(s.pairs) == 0 {
+		s.probed = s.relay.now()
+	}
 	s.pairs = append(s.pairs, pairs...)
+	s.relay.cfg.Metrics.AddN(metrics.MediaPortsOpened, uint64(2*len(pairs)))
 	for i := 0; i < len(pairs); i += 2 {
 		lan, wan := newLeg(s, LAN, pairs[i]), newLeg(s, WAN, pairs[i+1])
 		lan.peer, wan.peer = wan, lan
+		s.probed = min(s.probed, pairs[i+1].probed)
 		for _, l := range []*leg{lan, wan} {
 			l.stream = len(s.legs[l.side])
 			s.legs[l.side] = append(s.legs[l.side], l)
@@ -234,7 +249,8 @@ func (s *Session) Close() {
 		}
 		s.mu.Unlock()
 		s.relay.mu.Unlock()
-		close(s.done)
+		s.end()
+		s.relay.cfg.Metrics.AddN(metrics.MediaPortsClosed, uint64(2*len(pairs)))
 		for _, p := range pairs {
 			s.relay.closePair(p)
 		}

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"pinhole/internal/metrics"
 	"pinhole/testbed/memnet"
 )
 
@@ -80,7 +81,8 @@ func TestNothingBeforeOffer(t *testing.T) {
 // outside and inside.
 func TestAttacker(t *testing.T) {
 	open := memnet.NAT{PreservePort: true} // endpoint-independent filtering: everything reaches us
-	inWorld(t, open, nil, func(w *world) {
+	var m metrics.Set
+	inWorld(t, open, func(c *Config) { c.Metrics = &m }, func(w *world) {
 		phone, provider := twoEnds(w)
 		outside, inside := w.end(w.other, "198.51.100.66:30000"), w.end(w.lan.Host("192.168.1.66"), "192.168.1.66:4000")
 		s := w.open(1)
@@ -118,6 +120,10 @@ func TestAttacker(t *testing.T) {
 		outside.hears()
 		inside.hears()
 		st := s.Stats().Streams[0]
+		foreign := st[LAN].RTP.Foreign + st[LAN].RTCP.Foreign + st[WAN].RTP.Foreign + st[WAN].RTCP.Foreign
+		if got := m.Get(metrics.MediaStrangers); got != foreign {
+			t.Errorf("%d strangers counted, %d dropped", got, foreign)
+		}
 		if st[WAN].RTP.Packets != 20 || st[LAN].RTP.Packets != 20 || st[LAN].RTCP.Packets+st[WAN].RTCP.Packets != 0 || st[WAN].RTP.Foreign < 400 {
 			t.Errorf("%+v", st)
 		}
@@ -181,7 +187,8 @@ func TestPhoneOfAnotherAddress(t *testing.T) {
 // after 2 s it is heard, but gets nothing.
 func TestSilentAddress(t *testing.T) {
 	open := memnet.NAT{PreservePort: true}
-	inWorld(t, open, nil, func(w *world) {
+	var m metrics.Set
+	inWorld(t, open, func(c *Config) { c.Metrics = &m }, func(w *world) {
 		phone, provider := twoEnds(w)
 		real, late := w.end(w.other, "198.51.100.66:30000"), w.end(w.other, "198.51.100.67:30000")
 		began := time.Now()
@@ -206,6 +213,9 @@ func TestSilentAddress(t *testing.T) {
 		if got := s.Stats().Streams[0][WAN]; got.Strange != got.RTP.Packets || got.Strange < 90 || got.Source != real.addr {
 			t.Errorf("%+v", got)
 		}
+		if got := m.Get(metrics.MediaSecondSources); got != 1 {
+			t.Errorf("%d second sources counted", got)
+		}
 		provider.heard()
 		provider.say(1, "d", wan.RTP) // the signalled address speaks: it alone
 		real.say(9, "a", wan.RTP)
@@ -220,6 +230,8 @@ func TestNewAddress(t *testing.T) {
 		s := w.call(phone, provider)
 		lan, wan := s.Advertised(LAN, 0), s.Advertised(WAN, 0)
 		provider.say(1, "old", wan.RTP)
+		s.SetRemote(WAN, 0, provider.addr, netip.AddrPort{}, offerPTs, sipIP, false) // the 200 after the 183
+		w.end(w.provider, "198.51.100.11:32000").say(9, "of another call", wan.RTP)
 		s.SetRemote(WAN, 0, next.addr, netip.AddrPort{}, offerPTs, sipIP, false)
 		provider.say(1, "still", wan.RTP)
 		phone.hears("old", "still")
@@ -394,7 +406,8 @@ func TestGrow(t *testing.T) {
 
 // TestRelease opens and closes a thousand sessions.
 func TestRelease(t *testing.T) {
-	inWorld(t, plainNAT, nil, func(w *world) {
+	var m metrics.Set
+	inWorld(t, plainNAT, func(c *Config) { c.Metrics = &m }, func(w *world) {
 		total := w.relay.Load().Free
 		for range 10 {
 			var sessions []*Session
@@ -410,6 +423,9 @@ func TestRelease(t *testing.T) {
 		}
 		if got := goroutines(); got != 0 {
 			t.Errorf("%d goroutines stay", got)
+		}
+		if opened, closed := m.Get(metrics.MediaPortsOpened), m.Get(metrics.MediaPortsClosed); opened != 4000 || closed != 4000 {
+			t.Errorf("%d ports opened, %d closed", opened, closed)
 		}
 		if l := w.relay.Load(); l.Used != 0 || l.Sessions != 0 || l.Free+l.Resting != total || l.Resting != 2000 {
 			t.Errorf("%+v", l)
