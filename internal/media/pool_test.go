@@ -64,7 +64,7 @@ func TestQuarantine(t *testing.T) {
 		s.Close()
 		time.Sleep(quarantine - 1)
 		none()
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		w.open(1)
 		none()
 		if got := m.Get(metrics.MediaPortsExceeded); got != 3 {
