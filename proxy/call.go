@@ -309,8 +309,8 @@ func (c *Core) endCall(k *call) {
 	if k == nil {
 		return
 	}
-	if c.media[k.ID] != nil && k.Confirmed != "" {
-		c.metrics.Add(metrics.CallsEnded)
+	if c.media[k.ID] != nil {
+		c.metrics.Add(map[bool]metrics.Counter{true: metrics.CallsEnded, false: metrics.CallsFailed}[k.Confirmed != ""])
 	}
 	c.dialogs.Remove(k.Call)
 	delete(c.media, k.ID)

@@ -48,6 +48,7 @@ func (c *Core) newClient(to endpoint, method string) *client {
 	}
 	cl := &client{branch: transaction.NewBranch(slot, c.rand()), to: to, method: method}
 	c.clients[slot] = cl
+	c.metrics.Add(metrics.ClientsBegun)
 	return cl
 }
 
@@ -76,6 +77,7 @@ func (c *Core) drop(cl *client) {
 	if c.clients[cl.branch.Slot] == cl {
 		c.clients[cl.branch.Slot] = nil
 		c.free = append(c.free, cl.branch.Slot)
+		c.metrics.Add(metrics.ClientsEnded)
 	}
 }
 

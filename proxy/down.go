@@ -3,6 +3,7 @@ package proxy
 import (
 	"time"
 
+	"pinhole/internal/binding"
 	"pinhole/internal/match"
 	"pinhole/internal/message"
 	"pinhole/internal/metrics"
@@ -156,6 +157,38 @@ func (c *Core) answerToProvider(now time.Time, s *server, cl *client, m *message
 	e.Reset()
 	rewrite.RestoreVias(m, e, s.vias)
 	rewrite.RemoveRecordRoute(m, e, c.isOwn)
-	c.aliasContacts(now, s.up, cl.to, m)
+	if m.Status >= 300 && m.Status < 400 || m.Status == 485 {
+		c.redirectContacts(s.up, cl.to, m)
+	} else {
+		c.aliasContacts(now, s.up, cl.to, m)
+	}
 	c.hider.HideHeaders(m, e, s.up.veil(cl.to.addr.Addr(), m))
+}
+
+// redirectContacts edits the Contacts of a redirection, which are other places
+// than the phone's own (RFC 3261 §21.3, §21.4.22): that of another phone here
+// becomes its alias, any other address of the LAN opaque.
+func (c *Core) redirectContacts(up *upstream, from endpoint, m *message.Message) {
+	for el := range m.Elems(message.Contact) {
+		na, err := message.ParseNameAddr(m.Elem(el))
+		if err != nil {
+			continue
+		}
+		if b := c.registeredAs(up, na.URI); b != nil {
+			c.edits.Replace(el.Start, el.End, "<", up.alias(b.Series.User, b.Token, ""), ">", na.Params)
+			continue
+		}
+		c.edits.Replace(el.Start, el.End, up.veil(from.addr.Addr(), m).Hide(c.hider, m.Elem(el)))
+	}
+}
+
+// registeredAs returns the live binding of the phone that registered with this
+// Contact URI, nil if there is none.
+func (c *Core) registeredAs(up *upstream, uri string) *binding.Binding {
+	for _, b := range c.bindings.Live(up.Name) {
+		if rewrite.SameURI(b.URI, uri) {
+			return b
+		}
+	}
+	return nil
 }

@@ -5,6 +5,7 @@ import (
 
 	"pinhole/auth"
 	"pinhole/internal/message"
+	"pinhole/internal/metrics"
 	"pinhole/internal/transaction"
 	"pinhole/rewrite"
 )
@@ -53,6 +54,7 @@ func (c *Core) serve(now time.Time, at endpoint, m *message.Message) *server {
 	}
 	s.timer = newTimer(func(now time.Time) { c.serverVerdict(now, s, s.tx.Fire(now), nil) })
 	c.servers[key] = s
+	c.metrics.Add(metrics.ServersBegun)
 	c.arm(s.timer, s.tx.Deadline())
 	return s
 }
@@ -74,6 +76,7 @@ func (c *Core) serverVerdict(now time.Time, s *server, v transaction.Verdict, ac
 		c.arm(s.timer, time.Time{})
 		if c.servers[s.key] == s {
 			delete(c.servers, s.key)
+			c.metrics.Add(metrics.ServersEnded)
 		}
 		return
 	}

@@ -95,7 +95,7 @@ func (p *program) flowConfig(u *config.Upstream, last netip.AddrPort) flow.Confi
 }
 
 func (p *program) mediaConfig() media.Config {
-	c := media.Config{Net: p.env.Net, Log: p.log, Pool: 4}
+	c := media.Config{Net: p.env.Net, Log: p.log, Pool: 4, Metrics: p.env.Metrics}
 	c.Ports = [2]uint16{p.cfg.Media.Ports.First, p.cfg.Media.Ports.Last}
 	if p.usesSTUN() {
 		c.STUN = p.probe

@@ -16,6 +16,7 @@ import (
 
 	"pinhole/internal/app"
 	"pinhole/internal/config"
+	"pinhole/internal/metrics"
 	"pinhole/testbed/memnet"
 	"pinhole/testbed/peer"
 )
@@ -43,6 +44,7 @@ type plan struct {
 	extra  string // further lines of the configuration
 	edge   bool   // Pinhole on the router itself
 	noSTUN bool
+	seed   uint64 // of the network's losses
 }
 
 // A world is Pinhole between phones and a provider, in memory and in fake time.
@@ -61,6 +63,7 @@ type world struct {
 	stun    *peer.STUN
 	ca      *peer.CA
 	log     *logBuffer
+	count   *metrics.Set
 	dir     string
 	stop    func()
 	closers []func()
@@ -76,7 +79,7 @@ func live(t *testing.T, p plan, f func(*world)) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 48*time.Hour)
 		defer cancel()
-		w := &world{t: t, ctx: ctx, plan: p, dir: dir, log: &logBuffer{}, net: memnet.New(1)}
+		w := &world{t: t, ctx: ctx, plan: p, dir: dir, log: &logBuffer{}, count: &metrics.Set{}, net: memnet.New(1 + p.seed)}
 		defer w.close()
 		w.build()
 		w.start()
@@ -189,7 +192,9 @@ func (w *world) start() {
 	ready, done := make(chan struct{}), make(chan error, 1)
 	log := slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	go func() {
-		done <- app.Run(ctx, cfg, app.Env{Net: w.host, Log: log, DNS: []netip.AddrPort{}, Ready: func() { close(ready) }})
+		done <- app.Run(ctx, cfg, app.Env{
+			Net: w.host, Log: log, DNS: []netip.AddrPort{}, Ready: func() { close(ready) }, Metrics: w.count,
+		})
 	}()
 	w.stop = sync.OnceFunc(func() {
 		cancel()

@@ -29,7 +29,13 @@ const (
 	CallsOut         // the same from a phone
 	CallsAnswered    // 2xx to one of these
 	CallsEnded       // answered calls that are over
+	CallsFailed      // calls that are over without an answer
 	ExemptLeaks      // private addresses that a digest or signature covers, or in an opaque body
+
+	ServersBegun // server transactions: requests received
+	ServersEnded
+	ClientsBegun // client transactions: requests sent, each branch of a fork
+	ClientsEnded
 
 	FlowsUp        // a flow came up
 	FlowsDown      // a flow failed
@@ -63,7 +69,12 @@ var names = [counters]string{
 	CallsOut:            "calls_out_total",
 	CallsAnswered:       "calls_answered_total",
 	CallsEnded:          "calls_ended_total",
+	CallsFailed:         "calls_failed_total",
 	ExemptLeaks:         "exempt_leaks_total",
+	ServersBegun:        "server_transactions_total",
+	ServersEnded:        "server_transactions_ended_total",
+	ClientsBegun:        "client_transactions_total",
+	ClientsEnded:        "client_transactions_ended_total",
 	FlowsUp:             "flows_up_total",
 	FlowsDown:           "flows_down_total",
 	MappingChanges:      "mapping_changes_total",
