@@ -30,7 +30,7 @@ func (c *Core) forwardAnswer(now time.Time, s *server, cl *client, m *message.Me
 		return
 	}
 	c.answerToProvider(now, s, cl, m)
-	c.editSDP(m, upward(cl.leg), apply)
+	c.editSDP(m, upward(cl.leg, s.up, cl.to), apply)
 	if merge {
 		c.mergeChallenges(s, cl, m)
 	}

@@ -130,13 +130,53 @@ func sdpOf(m *message.Message) *rewrite.SDP {
 	return sdp
 }
 
-// A passage is the way of an SDP body through a call.
-type passage struct {
-	call *call
-	from media.Side // who wrote it
+// scrubBody hides the LAN in a session description that goes upstream without
+// being part of a call, such as the capabilities in an answer to OPTIONS, or
+// that nobody can read.
+func (c *Core) scrubBody(m *message.Message, sdp *rewrite.SDP, way passage) {
+	if way.from != media.LAN || m.Body() == "" || !way.up.reachable() {
+		return
+	}
+	body := m.Body()
+	start, end, ok := rewrite.SDPPart(m.Get(message.ContentType), m.Get(message.ContentEncoding), body)
+	if !ok {
+		return
+	}
+	hidden, err := "", error(nil)
+	if sdp != nil {
+		hidden, err = sdp.Rewrite(make([]rewrite.StreamAddr, len(sdp.Streams)), way.up.towardsProvider(way.phone, m))
+	}
+	if sdp == nil || err != nil {
+		veil := way.up.veil(way.phone, m)
+		hidden = veil.Hide(c.hider, body[start:end])
+	}
+	if hidden != body[start:end] {
+		c.edits.SetBody(m, body[:start]+hidden+body[end:])
+	}
 }
 
-func upward(k *call) passage   { return passage{call: k, from: media.LAN} }
+// towardsProvider says how a session description is rewritten on its way
+// upstream: nothing of the LAN in it, and on plaintext nothing that a router's
+// ALG would drop the message for.
+func (up *upstream) towardsProvider(phone netip.Addr, m *message.Message) rewrite.SDPOptions {
+	veil := up.veil(phone, m)
+	return rewrite.SDPOptions{
+		ICE: up.ICE, Private: append(veil.Phone, veil.Own...), Origin: up.publicAddr(), Normalise: plaintext(up.flow),
+	}
+}
+
+// A passage is the way of an SDP body through us.
+type passage struct {
+	call  *call // nil: it belongs to none
+	up    *upstream
+	phone netip.Addr
+	from  media.Side // who wrote it
+}
+
+func upward(k *call, up *upstream, phone endpoint) passage {
+	return passage{call: k, up: up, phone: phone.addr.Addr(), from: media.LAN}
+}
+
 func downward(k *call) passage { return passage{call: k, from: media.WAN} }
 
 // apply makes a media change at once.
@@ -157,11 +197,13 @@ func (c *Core) applyLater(s *server, change func()) {
 // know those that it held; when says at what time.
 func (c *Core) editSDP(m *message.Message, way passage, when func(change func())) {
 	k := way.call
-	if k == nil || k.session == nil || k.up.flow == nil {
+	sdp := sdpOf(m)
+	if m.Body() != "" && authInt(m) {
+		c.metrics.Add(metrics.ExemptLeaks)
 		return
 	}
-	sdp := sdpOf(m)
-	if sdp == nil || authInt(m) {
+	if sdp == nil || k == nil || k.session == nil || k.up.flow == nil {
+		c.scrubBody(m, sdp, way)
 		return
 	}
 	if len(sdp.Streams) > k.streams {
@@ -190,10 +232,7 @@ func (c *Core) editSDP(m *message.Message, way passage, when func(change func())
 func (c *Core) writeSDP(m *message.Message, k *call, sdp *rewrite.SDP, addrs []rewrite.StreamAddr, to media.Side) {
 	o := rewrite.SDPOptions{ICE: k.up.ICE}
 	if to == media.WAN {
-		veil := k.up.veil(k.phone.addr.Addr(), m)
-		o.Private = append(veil.Phone, veil.Own...)
-		o.Origin = k.up.publicAddr()
-		o.Normalise = plaintext(k.up.flow)
+		o = k.up.towardsProvider(k.phone.addr.Addr(), m)
 	}
 	body, err := sdp.Rewrite(addrs, o)
 	if err != nil {
@@ -209,6 +248,7 @@ func (c *Core) writeSDP(m *message.Message, k *call, sdp *rewrite.SDP, addrs []r
 func setRemotes(session *media.Session, side media.Side, sdp *rewrite.SDP, trust netip.Addr) {
 	for i, stream := range sdp.Streams {
 		if !stream.Relayable {
+			session.SetRemote(side, i, netip.AddrPort{}, netip.AddrPort{}, nil, trust, true)
 			continue
 		}
 		addr := stream.Addr

@@ -29,7 +29,7 @@ func (c *Core) forwardUp(now time.Time, s *server) {
 	c.edits.Reset()
 	rewrite.MaxForwards(s.req, &c.edits)
 	c.editRequestUp(now, up, s.from, s.req, cl.via)
-	c.editSDP(s.req, upward(s.call), func(apply func()) { c.applyLater(s, apply) })
+	c.editSDP(s.req, upward(s.call, up, s.from), func(apply func()) { c.applyLater(s, apply) })
 	c.attempted(s)
 	c.start(now, cl, c.edits.Append(nil, s.req))
 }
@@ -138,7 +138,7 @@ func (c *Core) ackUp(now time.Time, at endpoint, m *message.Message, branch stri
 		return
 	}
 	c.editRequestUp(now, up, at, m, up.via(branch))
-	c.editSDP(m, upward(call), apply)
+	c.editSDP(m, upward(call, up, at), apply)
 	c.transmit(endpoint{path: up.flow, addr: up.flow.Remote}, c.edits.Append(nil, m))
 }
 

@@ -64,6 +64,7 @@ func (c *Core) FlowUp(now time.Time, p Path, same bool) {
 	} else {
 		up.mapping = nat.Mapping{}
 	}
+	c.tellMedia(up)
 	c.save(nil)
 	c.startProbe(now, up)
 	const patience = 500 * time.Millisecond
@@ -134,7 +135,7 @@ func (c *Core) observed(now time.Time, up *upstream, changed bool, note nat.Note
 	c.save(nil)
 	c.log.Info("mapped address learned", "upstream", up.Name, "mapped", up.mapping.Tuple(),
 		"witness", up.mapping.Witness().String())
-	c.emit(Output{Kind: MediaPublic, Media: mediaWork{WAN: up.flow.Local.Addr(), Public: up.publicAddr()}})
+	c.tellMedia(up)
 	for _, b := range c.bindings.Live(up.Name) {
 		if b.Alias != "" && b.Gen != up.flow.Gen {
 			up.stale = true
@@ -143,6 +144,12 @@ func (c *Core) observed(now time.Time, up *upstream, changed bool, note nat.Note
 	if up.probe == nil || up.mapping.Witness() == nat.Response {
 		up.release(now)
 	}
+}
+
+// tellMedia tells the relay how the provider sees our address, for the ports
+// that STUN cannot tell.
+func (c *Core) tellMedia(up *upstream) {
+	c.emit(Output{Kind: MediaPublic, Media: mediaWork{WAN: up.flow.Local.Addr(), Public: up.publicAddr()}})
 }
 
 // whenUp runs then as soon as there is a flow; where one is being made for too
