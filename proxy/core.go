@@ -24,7 +24,7 @@ type Core struct {
 	metrics *metrics.Set
 	rand    func() uint64
 	hider   *rewrite.Hider
-	key     []byte
+	label   string // stands for us where a name is asked for
 
 	paths     map[PathID]*Path
 	own       map[netip.AddrPort]bool // our LAN addresses, for Route and Request-URI
@@ -53,7 +53,7 @@ type Core struct {
 // New returns a core without paths.
 func New(s Settings) *Core {
 	c := &Core{
-		log: s.Log, metrics: s.Metrics, rand: s.Rand, key: s.Key, hider: rewrite.NewHider(s.Key),
+		log: s.Log, metrics: s.Metrics, rand: s.Rand, label: labelOf(s.Key), hider: rewrite.NewHider(s.Key),
 		paths: map[PathID]*Path{}, own: map[netip.AddrPort]bool{},
 		upstreams: map[string]*upstream{}, servers: map[transaction.Key]*server{},
 		bindings: binding.NewTable(s.Key), dialogs: dialog.NewTable(), media: map[uint64]*call{},
@@ -184,10 +184,8 @@ func (c *Core) tag() string {
 	return strconv.FormatUint(c.rand(), 36)
 }
 
-// label returns a name for this installation that says nothing about it.
-func (c *Core) label() string {
+// labelOf returns a name for this installation that says nothing about it.
+func labelOf(key []byte) string {
 	const size = 4
-	return "p" + hex.EncodeToString(c.hiderLabel()[:size])
+	return "p" + hex.EncodeToString(rewrite.Digest(key, "label")[:size])
 }
-
-func (c *Core) hiderLabel() []byte { return rewrite.Digest(c.key, "label") }

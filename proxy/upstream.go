@@ -212,7 +212,7 @@ func (up *upstream) contactAddr() (netip.AddrPort, string) {
 	if tuple.IsValid() {
 		return tuple, ""
 	}
-	return netip.AddrPort{}, up.core.label() + ".invalid"
+	return netip.AddrPort{}, up.core.label + ".invalid"
 }
 
 // alias returns the Contact URI that stands for a binding on the current flow.

@@ -37,7 +37,7 @@ func (up *upstream) via(branch string) string {
 func (up *upstream) sentBy() string {
 	tuple := up.mapping.Tuple()
 	if !tuple.IsValid() {
-		return up.core.label() + ".invalid"
+		return up.core.label + ".invalid"
 	}
 	switch {
 	case up.flow.Proto == transport.TLS && up.ViaHost == "auto", up.form == viaMapped:
@@ -47,7 +47,7 @@ func (up *upstream) sentBy() string {
 		port := 1024 + (int(tuple.Port())+away)%(65536-1024)
 		return netip.AddrPortFrom(tuple.Addr(), uint16(port)).String()
 	}
-	return up.core.label() + ".invalid"
+	return up.core.label + ".invalid"
 }
 
 // lanVia returns the value of our Via towards a phone.

@@ -84,7 +84,9 @@ func (h *Hider) open(s string) (netip.Addr, int) {
 func (h *Hider) Hide(s string, private []netip.Addr, lan ...netip.Prefix) string {
 	for _, ip := range private {
 		for _, text := range forms(s, ip) {
-			s = replaceAddr(s, text, h.Opaque(ip))
+			if nextAddr(s, text, 0) >= 0 {
+				s = replaceAddr(s, text, h.Opaque(ip))
+			}
 		}
 	}
 	for from := 0; ; {
@@ -177,7 +179,7 @@ func replaceAddr(s, text, with string) string {
 
 // covered are the headers whose bytes a digest or a signature covers, and those
 // that have rules of their own.
-var covered = map[message.Header]bool{
+var covered = [256]bool{
 	message.Via: true, message.Contact: true, message.Route: true, message.RecordRoute: true,
 	message.Authorization: true, message.ProxyAuthorization: true,
 	message.WWWAuthenticate: true, message.ProxyAuthenticate: true, message.AuthenticationInfo: true,
@@ -210,15 +212,40 @@ func (v Veil) Hide(h *Hider, s string) string {
 	return h.Hide(s, v.Phone, v.LAN...)
 }
 
+// leads returns strings one of which stands in every text that holds an address
+// of the veil: a quick look that spares most lines the search.
+func (v Veil) leads() []string {
+	leads := []string{"%2"} // a dot may be escaped
+	for _, p := range v.LAN {
+		leads = append(leads, lead(p))
+	}
+	for _, list := range [][]netip.Addr{v.Phone, v.Own} {
+		for _, ip := range list {
+			leads = append(leads, ip.String())
+		}
+	}
+	return leads
+}
+
+func containsAny(s string, any []string) bool {
+	for _, a := range any {
+		if strings.Contains(s, a) {
+			return true
+		}
+	}
+	return false
+}
+
 // HideHeaders hides the addresses of the veil in every header line of m but those
 // that digest or signatures cover and those that other edits of this package
 // rewrite whole (Via, Contact, Route, Record-Route).
 func (h *Hider) HideHeaders(m *message.Message, e *message.Edits, veil Veil) {
+	leads := veil.leads()
 	for _, l := range m.Lines {
-		if covered[l.ID] {
+		v := m.Value(l)
+		if covered[l.ID] || !containsAny(v, leads) {
 			continue
 		}
-		v := m.Value(l)
 		if hidden := veil.Hide(h, v); hidden != v {
 			e.Replace(l.ValueStart, l.ValueEnd, hidden)
 		}

@@ -29,15 +29,20 @@ func nextIn(s string, from int, prefixes []netip.Prefix) (ip netip.Addr, start, 
 // mayHold is a quick look whether s can hold an address of a prefix: its whole
 // octets stand there, or an escaped dot does.
 func mayHold(s string, p netip.Prefix) bool {
+	return strings.Contains(s, lead(p)) || strings.Contains(s, "%2")
+}
+
+// lead returns how every address of a prefix begins: its whole octets, "" where
+// it has none.
+func lead(p netip.Prefix) string {
 	text := p.Addr().String()
 	end := len(text)
 	for octets := p.Bits() / 8; octets < 4; octets++ {
-		end = strings.LastIndexByte(text[:end], '.')
-		if end < 0 {
-			return true
+		if end = strings.LastIndexByte(text[:end], '.'); end < 0 {
+			return ""
 		}
 	}
-	return strings.Contains(s, text[:end]) || strings.Contains(s, "%2")
+	return text[:end]
 }
 
 // quad reads a dotted quad at the start of s and returns how long it is, 0 where
