@@ -209,7 +209,7 @@ func (up *upstream) contactAddr() (netip.AddrPort, string) {
 		}
 		return netip.AddrPortFrom(up.Address, tuple.Port()), ""
 	}
-	if tuple.IsValid() {
+	if tuple.IsValid() && !(up.Advertise == "public" && notPublic(tuple.Addr())) {
 		return tuple, ""
 	}
 	return netip.AddrPort{}, up.core.label + ".invalid"
