@@ -87,6 +87,7 @@ func (p *program) flowConfig(u *config.Upstream, last netip.AddrPort) flow.Confi
 		Name: u.Name, Domain: u.Domain, Server: u.Server.Name, Port: u.Server.Port,
 		Transport: string(u.Transport), SourcePort: u.SourcePort, Local: last,
 		CA: u.CA, Insecure: u.Insecure, TLSName: u.TLSName, TLSIdentity: string(u.TLSIdentity),
+		NoKeepAlive: u.NAT.KeepAlive == config.KeepAliveOff,
 	}
 	for _, s := range u.NAT.STUN {
 		c.STUN = append(c.STUN, s.String())

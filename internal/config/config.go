@@ -59,6 +59,7 @@ type Upstream struct {
 type NAT struct {
 	STUN      []Host    `toml:"stun"`      // Port is never 0; none: ask _stun._udp of the upstream's domain
 	Advertise Advertise `toml:"advertise"` // what Contact and SDP name
+	KeepAlive KeepAlive `toml:"keepalive"` // whether idle flows are kept open
 }
 
 // Media is the relay's part, [media].
@@ -94,7 +95,7 @@ const DefaultSTUNPort = 3478
 // upstream yet.
 func Default() *Config {
 	return &Config{
-		NAT:      NAT{Advertise: Advertise{Mode: AdvertiseAuto}},
+		NAT:      NAT{Advertise: Advertise{Mode: AdvertiseAuto}, KeepAlive: KeepAliveAuto},
 		Media:    Media{Ports: PortRange{First: 20000, Last: 29999}, ICE: ICEStrip},
 		Register: Register{LANExpires: 180 * time.Second},
 		State:    State{File: "/var/lib/pinhole/state"},

@@ -54,6 +54,7 @@ source_port = 5066
 100 = "bob"
 [upstream.b.nat]
 advertise = "198.51.100.7"
+keepalive = "auto"
 [upstream.b.register]
 lan_expires = "1h"
 [upstream.b.media]
@@ -65,6 +66,7 @@ domain = "192.0.2.10"
 [nat]
 stun = ["stun.example.com", "[2001:db8::2]:3479"]
 advertise = "private"
+keepalive = "off"
 [media]
 ports = "30000-30099"
 ice = "pass"
@@ -85,14 +87,14 @@ level = "debug"
 			Name: "b", Domain: "pbx.example.com", Server: Host{"2001:db8::1", 5070}, Transport: Auto, Insecure: true,
 			TLSName: "edge.example.com", TLSIdentity: IdentityRFC5922, ViaHost: ViaPort, Token: TokenBoth, SourcePort: 5066,
 			Alias:    map[string]string{"+4930123456": "alice", "100": "bob"},
-			NAT:      NAT{STUN: stun, Advertise: Advertise{AdvertiseAddress, netip.MustParseAddr("198.51.100.7")}},
+			NAT:      NAT{STUN: stun, Advertise: Advertise{AdvertiseAddress, netip.MustParseAddr("198.51.100.7")}, KeepAlive: KeepAliveAuto},
 			Register: Register{LANExpires: time.Hour}, Media: UpstreamMedia{ICE: ICEStrip},
 		}, {
 			Name: "a", Domain: "192.0.2.10", Transport: TLS, TLSIdentity: IdentityWildcard, ViaHost: ViaAuto, Token: TokenParam,
-			NAT:      NAT{STUN: stun, Advertise: Advertise{Mode: AdvertisePrivate}},
+			NAT:      NAT{STUN: stun, Advertise: Advertise{Mode: AdvertisePrivate}, KeepAlive: KeepAliveOff},
 			Register: Register{LANExpires: 30 * time.Second}, Media: UpstreamMedia{ICE: ICEPass},
 		}},
-		NAT:      NAT{STUN: stun, Advertise: Advertise{Mode: AdvertisePrivate}},
+		NAT:      NAT{STUN: stun, Advertise: Advertise{Mode: AdvertisePrivate}, KeepAlive: KeepAliveOff},
 		Media:    Media{Ports: PortRange{30000, 30099}, ICE: ICEPass},
 		Register: Register{LANExpires: 30 * time.Second},
 		State:    State{File: "/tmp/state"},

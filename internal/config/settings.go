@@ -86,6 +86,7 @@ func readNAT(t *table, n *NAT) {
 		n.Advertise = Advertise{Mode: AdvertiseAddress, Addr: a.Unmap()}
 		return nil
 	})
+	choice(t, "keepalive", &n.KeepAlive, KeepAliveAuto, KeepAliveOff)
 }
 
 func readICE(t *table, dst *ICE) { choice(t, "ice", dst, ICEStrip, ICEPass) }

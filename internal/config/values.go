@@ -77,6 +77,16 @@ type Advertise struct {
 	Addr netip.Addr // valid if and only if Mode is AdvertiseAddress
 }
 
+// KeepAlive says whether the flow is kept open through NATs.
+type KeepAlive string
+
+// Auto sends what the transport and the provider want, as often as they want
+// it; Off sends nothing: who is behind a NAT then loses inbound calls.
+const (
+	KeepAliveAuto KeepAlive = "auto"
+	KeepAliveOff  KeepAlive = "off"
+)
+
 // Host is a host name or an IP literal with a port. The zero Host is none.
 type Host struct {
 	Name string // lower case; an IPv6 literal has no brackets

@@ -55,6 +55,8 @@ type Config struct {
 	STUN []string // "host:port" or "host"; nil: no STUN
 	Pong bool     // the provider is known to answer pings, see PromisePong
 
+	NoKeepAlive bool // an idle flow sends nothing: no ping, no STUN again, no ProbeDue
+
 	Rand func() float64 // uniform in [0, 1); nil: math/rand
 }
 

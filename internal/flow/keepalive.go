@@ -16,12 +16,14 @@ const (
 	wedgePing                = 8 * time.Second // with pongTime and a dial it keeps the outage under 20 s
 	wedgePort                = 5060            // where routers look for SIP
 	settle                   = 250 * time.Millisecond
+	never                    = 1 << 62 // 146 years
 )
 
 // A keeper decides when to ping, when to ask for an OPTIONS and when a missing
 // pong is the end. It is a pure value.
 type keeper struct {
 	stream   bool
+	off      bool           // nothing is sent
 	wedges   bool           // plaintext on port 5060: one bad message can block it for ever
 	rand     func() float64 // uniform in [0, 1)
 	every    time.Duration  // what the provider asked for; 0: nothing
@@ -101,7 +103,7 @@ func (k *keeper) pong(now time.Time) {
 // promise says that pongs are promised.
 func (k *keeper) promise(now time.Time) {
 	k.promised = true
-	if soon := now.Add(wedgePing); k.wedges && k.pingAt.After(soon) {
+	if soon := now.Add(wedgePing); k.wedges && !k.off && k.pingAt.After(soon) {
 		k.pingAt = soon
 	}
 }
@@ -135,6 +137,8 @@ func (k *keeper) redraw(now time.Time) {
 func (k *keeper) pingWait() time.Duration {
 	d := k.wait(pingMin, pingMax)
 	switch {
+	case k.off:
+		return never
 	case k.every > 0:
 		d = k.wait(k.every*4/5, k.every) // RFC 5626 §4.4
 	case k.open:
@@ -148,6 +152,8 @@ func (k *keeper) pingWait() time.Duration {
 
 func (k *keeper) probeWait() time.Duration {
 	switch {
+	case k.off:
+		return never
 	case k.stream:
 		return k.wait(probeMin, probeMax)
 	case k.every > 0:

@@ -87,7 +87,7 @@ func (p *path) begin(gen uint64, last netip.AddrPort, targets []resolve.Target) 
 	proto := p.target.Proto
 	p.keeper = keeper{
 		stream: proto.Reliable(), wedges: proto == transport.TCP && p.target.Addr.Port() == wedgePort,
-		promised: p.flow.cfg.Pong, rand: p.flow.cfg.Rand,
+		off: p.flow.cfg.NoKeepAlive, promised: p.flow.cfg.Pong, rand: p.flow.cfg.Rand,
 	}
 	p.keeper.begin(p.start)
 }
@@ -200,7 +200,7 @@ func (p *path) keepUp(ctx context.Context) error {
 	case err := <-p.ended:
 		return err
 	}
-	watch := stunWatch{rand: p.flow.cfg.Rand}
+	watch := stunWatch{once: p.flow.cfg.NoKeepAlive, rand: p.flow.cfg.Rand}
 	var look time.Time // when to look at our own address; zero: nothing changed
 	timer := time.NewTimer(0)
 	defer timer.Stop()

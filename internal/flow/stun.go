@@ -26,6 +26,7 @@ const (
 // two at once, then again and again the one that answered first. It does no
 // I/O and never looks at the clock.
 type stunWatch struct {
+	once    bool // one round is all
 	rand    func() float64
 	servers []netip.AddrPort
 	asking  []*nat.Prober
@@ -75,6 +76,9 @@ func (w *stunWatch) fire(now time.Time) []datagram {
 // the next two.
 func (w *stunWatch) begin(now time.Time) {
 	w.at = now.Add(stunMin + time.Duration(w.rand()*float64(stunMax-stunMin)))
+	if w.once {
+		w.at = now.Add(never)
+	}
 	ask := []netip.AddrPort{w.chosen}
 	if !w.chosen.IsValid() {
 		n := min(2, len(w.servers))
