@@ -218,3 +218,35 @@ func TestTLSEnds(t *testing.T) {
 		l.want("events", l.owner.events(), "")
 	})
 }
+
+// TestTLSUnread: a client that reads nothing cannot hold up the end, not even
+// with our goodbye.
+func TestTLSUnread(t *testing.T) {
+	onLAN(t, func(l *lan) {
+		cert, pool := certificate(t, "pbx.example")
+		ln := l.listen()
+		go func() {
+			config := &tls.Config{Certificates: []tls.Certificate{cert}}
+			l.done <- transport.ServeStream(l.ctx, ln, transport.TLS, config, l.allow, l.lim, l.owner)
+		}()
+		c := tls.Client(l.dial(), &tls.Config{RootCAs: pool, ServerName: "pbx.example"})
+		if err := c.Handshake(); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		s := l.owner.socket(0).(*transport.Stream)
+		l.seg.Loss(1)
+		for range 64 { // as many as the send buffer takes
+			_ = s.Send(make([]byte, 1010), netip.AddrPort{})
+		}
+		synctest.Wait()
+		if n, err := s.Conn().Unacked(); n != 64 || err != nil {
+			t.Fatalf("%d segments written, %v", n, err)
+		}
+		start := time.Now()
+		_ = l.end()
+		if d := time.Since(start); d != 2*time.Second {
+			t.Errorf("took %v", d)
+		}
+	})
+}

@@ -115,10 +115,10 @@ func (s *Stream) write() {
 		s.mu.Lock()
 		if len(s.queue) == 0 {
 			s.writing = false
-			over := s.over.Load()
+			over, closeBy := s.over.Load(), s.closeBy
 			s.mu.Unlock()
 			if over {
-				_ = s.conn.Close()
+				s.hangUp(closeBy)
 			}
 			return
 		}
@@ -137,6 +137,14 @@ func (s *Stream) write() {
 		s.spare = batch
 		s.mu.Unlock()
 	}
+}
+
+// hangUp closes the connection. TLS says goodbye first, and is cut short where
+// nobody takes it.
+func (s *Stream) hangUp(closeBy time.Time) {
+	cut := time.AfterFunc(time.Until(closeBy), func() { _ = s.conn.Abort() })
+	defer cut.Stop()
+	_ = s.conn.Close()
 }
 
 func free(batch []outgoing) {

@@ -152,30 +152,23 @@ func TestAddressGone(t *testing.T) {
 	})
 }
 
+// deadlines are what PacketConn and Conn have in common.
+type deadlines interface {
+	SetReadDeadline(time.Time) error
+	Close() error
+}
+
 func TestDeadlines(t *testing.T) {
 	for _, c := range []struct {
 		name string
-		conn func(w *world) interface {
-			SetReadDeadline(time.Time) error
-			Close() error
-		}
-		read func(c any) error
+		conn func(w *world) deadlines
+		read func(c deadlines) error
 	}{
-		{"udp", func(w *world) interface {
-			SetReadDeadline(time.Time) error
-			Close() error
-		} {
-			return w.udp(w.phone, "192.168.1.10:1")
-		}, func(c any) error {
+		{"udp", func(w *world) deadlines { return w.udp(w.phone, "192.168.1.10:1") }, func(c deadlines) error {
 			_, _, err := c.(transport.PacketConn).ReadFrom(make([]byte, 10))
 			return err
 		}},
-		{"tcp", func(w *world) interface {
-			SetReadDeadline(time.Time) error
-			Close() error
-		} {
-			return w.dial("192.168.1.10:0", "198.51.100.10:5060").near
-		}, func(c any) error {
+		{"tcp", func(w *world) deadlines { return w.dial("192.168.1.10:0", "198.51.100.10:5060").near }, func(c deadlines) error {
 			_, err := c.(net.Conn).Read(make([]byte, 10))
 			return err
 		}},

@@ -127,6 +127,14 @@ func (h *Host) connected(port uint16) bool {
 	return false
 }
 
+// Conns returns the host's TCP connections that are not over, oldest first: to
+// Reset them, or to see that there are no more than there should be.
+func (h *Host) Conns() []*Conn {
+	h.net.lock()
+	defer h.net.unlock()
+	return h.connections()
+}
+
 // connections returns the connections in the order of their making.
 func (h *Host) connections() []*Conn {
 	all := make([]*Conn, 0, len(h.conns))
@@ -266,6 +274,18 @@ func (c *Conn) abort() {
 	}
 	c.closed = true
 	c.drop(net.ErrClosed)
+}
+
+// Reset is what a middlebox or a provider's load balancer does: both ends find
+// the connection reset by the other one.
+func (c *Conn) Reset() {
+	c.host.net.lock()
+	defer c.host.net.unlock()
+	if c.err != nil {
+		return
+	}
+	c.transmit(&header{rst: true, ack: true, seq: c.next}, nil)
+	c.drop(syscall.ECONNRESET)
 }
 
 // stopTimers forgets the deadlines.
