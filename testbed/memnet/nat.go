@@ -9,6 +9,7 @@ import (
 // A Behaviour is how a NAT treats different remotes (RFC 4787 §4.1, §5).
 type Behaviour uint8
 
+// The behaviours, from the kindest to the strictest.
 const (
 	EndpointIndependent Behaviour = iota
 	AddressDependent
@@ -19,6 +20,7 @@ const (
 // no SYN and belongs to no mapping: after a loss of state, all of them.
 type Midstream uint8
 
+// The policies.
 const (
 	Adopt  Midstream = iota // make a new mapping, as Linux with tcp_loose=1
 	Ignore                  // drop it, as Linux with tcp_loose=0
@@ -43,7 +45,7 @@ type NAT struct {
 
 	Midstream   Midstream
 	RefuseTCP   bool // unknown TCP from outside gets a RST; else silence
-	InputAccept bool // unknown UDP from outside takes up a conntrack entry for 30 s, so that the same port towards that remote is no longer free (N: "WAN input accept")
+	InputAccept bool // unknown UDP from outside takes up a conntrack entry for 30 s, so that the same port towards that remote is no longer free
 
 	Forwards []Forward // static port forwards
 	ALG      bool      // the Linux SIP helper on port 5060
