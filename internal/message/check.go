@@ -89,7 +89,7 @@ func (p *parser) check() {
 	p.vias()
 	p.addresses()
 	p.cseq()
-	if !inCallID(m.Get(CallID)) {
+	if id := m.Get(CallID); id == "" || !visible(id) {
 		p.fail(400, "Bad Call-ID")
 	}
 	if !p.request {
@@ -114,11 +114,6 @@ func (p *parser) headers(set uint64, what string) {
 			return
 		}
 	}
-}
-
-// inCallID tells whether s can be a Call-ID: not empty, no blanks.
-func inCallID(s string) bool {
-	return s != "" && strings.IndexByte(s, ' ') < 0 && strings.IndexByte(s, '\t') < 0
 }
 
 // isNumber tells whether s is decimal digits, of whatever size.

@@ -34,7 +34,7 @@ func scanParam(s string, i int) (nameStart, nameEnd, valStart, valEnd, end int) 
 	nameStart, valEnd = trim(s, i, end)
 	nameEnd, valStart = valEnd, valEnd
 	if eq := strings.IndexByte(s[nameStart:valEnd], '='); eq >= 0 {
-		valStart = skipBlanks(s, nameStart+eq+1)
+		valStart = min(skipBlanks(s, nameStart+eq+1), valEnd)
 		_, nameEnd = trim(s, nameStart, nameStart+eq)
 	}
 	return nameStart, nameEnd, valStart, valEnd, end

@@ -6,13 +6,13 @@ import (
 )
 
 func TestParam(t *testing.T) {
-	const odd = ";A=1; b = \"x;y=\\\"z\\\"\" ;c;;lr;d=;\r\n E\r\n =\r\n v ; f=g=h;a=2"
+	const odd = ";A=1; b = \"x;y=\\\"z\\\"\" ;c;;lr;d=;\r\n E\r\n =\r\n v ; f=g=h;a=2;g = ;x"
 	for _, c := range []struct {
 		name, want string
 		ok         bool
 	}{
 		{"a", "1", true}, {"A", "1", true}, {"b", `"x;y=\"z\""`, true}, {"c", "", true}, {"lr", "", true},
-		{"d", "", true}, {"e", "v", true}, {"f", "g=h", true}, {"y", "", false}, {"", "", false}, {"bb", "", false},
+		{"d", "", true}, {"e", "v", true}, {"f", "g=h", true}, {"y", "", false}, {"", "", false}, {"bb", "", false}, {"g", "", true},
 	} {
 		if v, ok := Param(odd, c.name); v != c.want || ok != c.ok {
 			t.Errorf("Param(%q) = %q, %v, want %q, %v", c.name, v, ok, c.want, c.ok)

@@ -221,7 +221,7 @@ func TestParseValues(t *testing.T) {
 		"CSeq: 4294967295 OPTIONS": "", "CSeq: 4294967296 OPTIONS": "400 Bad CSeq", "CSeq: 1": "400 Bad CSeq", "CSeq: OPTIONS": "400 Bad CSeq",
 		"CSeq: 1OPTIONS": "400 Bad CSeq", "CSeq: 1 OPTIONS x": "400 Bad CSeq", "CSeq: 1\tOPTIONS": "", "CSeq: 1 options": "400 CSeq Method Mismatch",
 		"CSeq: -1 OPTIONS": "400 Bad CSeq", "CSeq:": "400 Bad CSeq",
-		"Call-ID:": "400 Bad Call-ID", "Call-ID: a b": "400 Bad Call-ID", "Call-ID: a\r\n b": "400 Bad Call-ID", "Call-ID: a\tb": "400 Bad Call-ID",
+		"Call-ID:": "400 Bad Call-ID", "Call-ID: a b": "400 Bad Call-ID", "Call-ID: a\r\n b": "400 Bad Call-ID", "Call-ID: a\x1fb": "400 Bad Call-ID", "Call-ID: aaaaaaaaa\x7fb": "400 Bad Call-ID", "Call-ID: a\tb": "400 Bad Call-ID",
 		"Call-ID: a@b`~)(><:\\/\"][?}{": "",
 		"Via:":                          "400 Bad Via", "Via: ,": "400 Bad Via", "Via: SIP/2.0/UDP h;;x": "400 Bad Via", "Via: SIP/2.0/UDP h;=x": "400 Bad Via",
 		"Via: SIP/2.0/UDP h;branch=Z9hg4bk": "400 Bad Via Branch", "Via: SIP/2.0/UDP h;branch=1": "", "Via: SIP/2.0/UDP h": "",

@@ -60,6 +60,9 @@ func TestWords(t *testing.T) {
 				if got := inURI(s); got != wantURI {
 					t.Fatalf("inURI(%q) = %v", s, got)
 				}
+				if got, want := visible(s), size == 0 || c > ' ' && c != 0x7f; got != want {
+					t.Fatalf("visible(%q) = %v", s, got)
+				}
 				want := strings.IndexAny(s, "\",<;")
 				if want < 0 {
 					want = len(s)

@@ -50,7 +50,8 @@ func (u *URI) read(s string) (bad string) {
 	}
 	if at := strings.IndexByte(s, '@'); at >= i {
 		u.User, u.HasUser = s[i:at], true
-		if i = at + 1; u.User == "" || !inURI(u.User) {
+		// Some take a bracket for the start of the host, wherever it is.
+		if i = at + 1; u.User == "" || strings.IndexByte(u.User, '[') >= 0 || !inURI(u.User) {
 			return "user"
 		}
 	}

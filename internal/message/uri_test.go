@@ -38,7 +38,7 @@ func TestParseURI(t *testing.T) {
 	}
 	for _, s := range []string{
 		"", "sip", ":", "sip:", "1sip:x", "s p:x", "sip:@h", "sip:a@", "sip:a@b@c", "sip:2001:db8::10", "sip:[::1", "sip:[]",
-		"sip:[:]", "sip:[::1]x", "sip:[::g]", "sip:h:", "sip:h:0", "sip:h:65536", "sip:h:5x", "sip:h:-1", "sip:a b@h", "sip:h;x y",
+		"sip:[:]", "sip:[::1]77@h", "sip:a[b@h", "sip:[::1]x", "sip:[::g]", "sip:h:", "sip:h:0", "sip:h:65536", "sip:h:5x", "sip:h:-1", "sip:a b@h", "sip:h;x y",
 		"sip:h;<x>", "sip:h?", "sip:h;x?", "sip:h/x", "<sip:h>", "sip:h\x00", "sip:h;\x7f", "sip:a\"b@h", "tel:1 2", "sip:a@h;x\r\n y",
 		" sip:h", "sip:h ", "*", "sip:h%41", "alice@h",
 	} {

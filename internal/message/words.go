@@ -57,3 +57,20 @@ func notURI(w uint64) bool {
 	del := (w + ones) &^ w & highs
 	return low|del|zeros((w|ones*2)^ones*'>') != 0
 }
+
+// visible tells whether nothing in s is a blank or a control.
+func visible(s string) bool {
+	i := 0
+	for ; i+8 <= len(s); i += 8 {
+		w := load64(s, i)
+		if (w-ones*0x21)&^w&highs|zeros(w^ones*0x7f) != 0 {
+			return false
+		}
+	}
+	for ; i < len(s); i++ {
+		if s[i] <= ' ' || s[i] == 0x7f {
+			return false
+		}
+	}
+	return true
+}
