@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"pinhole/internal/config"
+	"pinhole/internal/metrics"
 	"pinhole/internal/transport"
 )
 
@@ -34,6 +35,7 @@ func (p *program) serve(ctx context.Context, l *config.Listen, t config.Transpor
 	}
 	handler := p.driver.Phones(l.Name, allow)
 	limits := transport.DefaultLimits()
+	limits.Refused = func(why transport.Refusal, _ netip.Addr) { p.refused(why, t) }
 	if t == config.UDP {
 		pc, err := p.env.Net.ListenPacket(ctx, l.Address)
 		if err != nil {
@@ -59,4 +61,16 @@ func (p *program) serve(ctx context.Context, l *config.Listen, t config.Transpor
 		return transport.ServeStream(ctx, ln, proto, secure, allow, limits, handler)
 	})
 	return nil
+}
+
+// refused counts what a listener did not let in.
+func (p *program) refused(why transport.Refusal, t config.Transport) {
+	switch {
+	case why != transport.Stranger:
+		p.env.Metrics.Add(metrics.ConnectionLimits)
+	case t == config.UDP:
+		p.env.Metrics.Add(metrics.StrangerDatagrams)
+	default:
+		p.env.Metrics.Add(metrics.StrangerConnections)
+	}
 }
