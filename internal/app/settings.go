@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"net/netip"
+	"slices"
 	"time"
 
 	"pinhole/internal/config"
@@ -34,8 +35,36 @@ func (p *program) complete(ctx context.Context) error {
 		return err
 	}
 	source := p.source(ctx)
-	p.cfg, err = p.cfg.Complete(interfaces, source)
-	return err
+	if p.cfg, err = p.cfg.Complete(interfaces, source); err != nil {
+		return err
+	}
+	p.findSTUN(ctx)
+	return nil
+}
+
+// findSTUN asks DNS for the STUN servers of upstreams that name none (RFC 8489
+// §8.1). Without any the service runs all the same: the provider's own answers
+// tell where it sees us.
+func (p *program) findSTUN(ctx context.Context) {
+	const patience = 2 * time.Second
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	p.cfg.Upstream = slices.Clone(p.cfg.Upstream)
+	for i := range p.cfg.Upstream {
+		u := &p.cfg.Upstream[i]
+		if _, err := netip.ParseAddr(u.Domain); len(u.NAT.STUN) > 0 || err == nil {
+			continue
+		}
+		found, err := p.resolver.SRV(ctx, "_stun._udp."+u.Domain)
+		for _, s := range found {
+			u.NAT.STUN = append(u.NAT.STUN, config.Host{Name: s.Host, Port: s.Port})
+		}
+		if len(u.NAT.STUN) == 0 {
+			p.log.Warn("no STUN server", "upstream", u.Name, "err", err,
+				"cause", "none is configured and DNS has no _stun._udp for the domain",
+				"remedy", "set stun in [nat] if calls have no audio")
+		}
+	}
 }
 
 // source returns the local address towards the first upstream, invalid while
