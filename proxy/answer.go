@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"pinhole/internal/message"
+	"pinhole/rewrite"
 )
 
 // Statuses that stand for a branch without a final response.
@@ -22,11 +23,18 @@ func (c *Core) forwardAnswer(now time.Time, s *server, cl *client, m *message.Me
 		c.noAnswer(now, s, m.Status)
 		return
 	}
+	if success(m) && cl.okay != nil && cl.okayTag == rewrite.Tag(m, message.To) {
+		c.reply(now, s, m.Status, cl.okay)
+		return
+	}
 	if s.from.path.Side == LAN {
 		c.toPhone(now, s, cl, m)
 		return
 	}
 	if !s.up.reachable() {
+		if !success(m) { // that comes again
+			c.noAnswer(now, s, m.Status)
+		}
 		return
 	}
 	c.answerToProvider(now, s, cl, m)
@@ -36,7 +44,17 @@ func (c *Core) forwardAnswer(now time.Time, s *server, cl *client, m *message.Me
 	}
 	c.dialogFromPhone(s, cl, m)
 	c.settle(s, m)
-	c.reply(now, s, m.Status, c.edits.Append(nil, m))
+	c.send(now, s, cl, m)
+}
+
+// send replies with the edited response; a 2xx to an INVITE is kept for its
+// repeats, which are the same bytes whatever became of the call.
+func (c *Core) send(now time.Time, s *server, cl *client, m *message.Message) {
+	raw := c.edits.Append(nil, m)
+	if s.req.Method == "INVITE" && success(m) {
+		cl.okay, cl.okayTag = raw, rewrite.Tag(m, message.To)
+	}
+	c.reply(now, s, m.Status, raw)
 }
 
 // toPhone sends a provider's response to the phone.
@@ -48,7 +66,7 @@ func (c *Core) toPhone(now time.Time, s *server, cl *client, m *message.Message)
 	}
 	c.dialogFromProvider(s, m)
 	c.settle(s, m)
-	c.reply(now, s, m.Status, c.edits.Append(nil, m))
+	c.send(now, s, cl, m)
 }
 
 // mergeChallenges adds the challenges of the other branches to the best 401 or
@@ -99,7 +117,7 @@ func (c *Core) settle(s *server, m *message.Message) {
 	}
 	s.pending = nil
 	switch {
-	case s.req.Method == "BYE":
+	case s.req.Method == "BYE" && m.Status != 401 && m.Status != 407:
 		c.endCall(s.call)
 	case m.Status >= 300:
 		c.endServerMedia(s)

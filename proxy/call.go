@@ -17,7 +17,8 @@ type call struct {
 	up      *upstream
 	phone   endpoint // where the phone was when the call began
 	session *media.Session
-	streams int // how many the session has
+	streams int  // how many the session has
+	over    bool // nothing brings it back, not even a late 2xx
 }
 
 // mediaWork is what the driver does for a Media… output.
@@ -101,6 +102,7 @@ func (c *Core) mediaOpened(now time.Time, s *server, k *call, session *media.Ses
 		if k.session == nil {
 			c.emit(Output{Kind: MediaClose, Media: mediaWork{Session: session}})
 		}
+		failed(now)
 		return
 	}
 	k.session, k.streams = session, need
@@ -285,7 +287,7 @@ func (c *Core) dialogFromProvider(s *server, m *message.Message) {
 		k.Confirmed = remote
 		c.metrics.Add(metrics.CallsAnswered)
 	}
-	if k.Contact == "" {
+	if k.Contact == "" || m.Status >= 200 {
 		c.phoneTarget(k, s.req)
 	}
 }
@@ -312,6 +314,9 @@ func (c *Core) dialogFromPhone(s *server, cl *client, m *message.Message) {
 }
 
 func (c *Core) enlist(k *call, key dialog.Key) {
+	if k.over {
+		return
+	}
 	if c.media[k.ID] == nil {
 		c.metrics.Add(map[bool]metrics.Counter{true: metrics.CallsOut, false: metrics.CallsIn}[k.ByPhone])
 	}
@@ -352,6 +357,7 @@ func (c *Core) endCall(k *call) {
 	if c.media[k.ID] != nil {
 		c.metrics.Add(map[bool]metrics.Counter{true: metrics.CallsEnded, false: metrics.CallsFailed}[k.Confirmed != ""])
 	}
+	k.over = true
 	c.dialogs.Remove(k.Call)
 	delete(c.media, k.ID)
 	if k.session != nil {

@@ -28,6 +28,9 @@ type client struct {
 	token  string  // and its binding's token
 	best   *message.Message
 
+	okay    []byte // the 2xx to an INVITE as it was forwarded last
+	okayTag string // and its To tag
+
 	done func(now time.Time, m *message.Message) // our own request: its final answer, nil without one
 
 	cancelWanted bool // CANCEL goes as soon as a provisional has come
@@ -131,9 +134,20 @@ func (c *Core) clientVerdict(now time.Time, cl *client, v transaction.Verdict, m
 	}
 	if v&transaction.Done != 0 {
 		c.drop(cl)
+		c.orphaned(now, cl)
 		return
 	}
 	c.arm(cl.timer, cl.tx.Deadline())
+}
+
+// orphaned ends an INVITE whose phone answered while there was no flow to pass
+// that on, and has stopped repeating it.
+func (c *Core) orphaned(now time.Time, cl *client) {
+	s := cl.server
+	if s != nil && s.reg == nil && s.req.Method == "INVITE" && s.tx.Final() == 0 && cl.tx.Final()/100 == 2 {
+		c.endCall(cl.leg)
+		c.noAnswer(now, s, statusUnavailable)
+	}
 }
 
 // passed hands a response to the user of the transaction.

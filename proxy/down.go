@@ -17,16 +17,7 @@ func (c *Core) inbound(now time.Time, s *server) {
 	s.up = up
 	m := s.req
 	if rewrite.Tag(m, message.To) != "" {
-		s.call = c.callOf(c.wanKey(m))
-		to, target, ok := c.inDialog(now, up, m, s.call)
-		if !ok {
-			c.answer(now, s, 481, "Call/Transaction Does Not Exist")
-			return
-		}
-		c.prepareMedia(now, s, func(now time.Time) {
-			cl := c.addBranch(s, to, s.call, target, "")
-			c.forwardDown(now, s, cl)
-		})
+		c.toDialog(now, s)
 		return
 	}
 	found := match.Find(match.Query{Upstream: up.Name, Request: m, Aliases: up.Aliases}, c.bindings)
@@ -39,6 +30,29 @@ func (c *Core) inbound(now time.Time, s *server) {
 		return
 	}
 	c.ring(now, s, found)
+}
+
+// toDialog takes a request of the provider inside a dialog.
+func (c *Core) toDialog(now time.Time, s *server) {
+	m := s.req
+	s.call = c.callOf(c.wanKey(m))
+	to, target, ok := c.inDialog(now, s.up, m, s.call)
+	switch {
+	case !ok && s.call != nil && m.Method != "BYE":
+		c.answer(now, s, 480, "Temporarily Unavailable")
+		return
+	case !ok:
+		c.endCall(s.call) // the phone is gone, and now the caller too
+		c.answer(now, s, 481, "Call/Transaction Does Not Exist")
+		return
+	case s.call == nil && m.Method == "INVITE": // of a call from before a restart
+		s.call = c.newCall(s.up, to, false)
+		s.call.Contact = target
+	}
+	c.prepareMedia(now, s, func(now time.Time) {
+		cl := c.addBranch(s, to, s.call, target, "")
+		c.forwardDown(now, s, cl)
+	})
 }
 
 // ring forks a request to all phones found; those that cannot be reached are

@@ -120,7 +120,9 @@ func (c *Core) branchFailed(now time.Time, cl *client, status int) {
 		return
 	}
 	if cl.method != "INVITE" && status == statusTimeout {
-		c.endLeg(now, cl)
+		if cl.method == "BYE" {
+			c.endCall(s.call)
+		}
 		return // RFC 4320 §4.2: never a 408 to a non-INVITE
 	}
 	c.decide(now, s, s.fork.Fail(cl.index, status), cl, nil)
