@@ -119,6 +119,20 @@ func TestMapping(t *testing.T) {
 			{0, STUN, b, a, false, 0},
 			{0, STUN, b, a, false, 0},
 		}, true, true},
+		"stun that agreed goes astray, the provider contradicts": {natted, provider, []said{
+			{0, STUN, a, a, true, 0},
+			{0, Response, a, a, false, 0},
+			{25 * time.Second, STUN, b, a, false, Doubt},
+			{0, Response, a, a, false, 0},
+			{0, STUN, b, a, false, STUNDiffers},
+			{25 * time.Second, STUN, b, a, false, 0},
+		}, true, true},
+		"stun that never agreed is no second witness": {natted, provider, []said{
+			{0, STUN, b, b, true, 0},
+			{0, Response, a, a, true, STUNDiffers},
+			{refresh, Response, b, a, false, 0},
+			{0, Response, a, a, false, 0},
+		}, true, true},
 		"stun never agreed and its address moves: doubt only": {natted, provider, []said{
 			{0, STUN, a2, a2, true, 0},
 			{0, Response, a, a, true, 0},
