@@ -66,7 +66,7 @@ func (r *Resolver) askWithin(ctx context.Context, name string, qtype uint16, pat
 	if down && patience > 0 {
 		return nil, errDown
 	}
-	if len(old.rrs) > 0 {
+	if len(old.rrs) > 0 || patience > 0 && !old.expires.IsZero() {
 		patience = staleAfter
 	}
 	asking, cancel := ctx, context.CancelFunc(func() {})

@@ -36,9 +36,11 @@ type server struct {
 	noEDNS  bool     // FORMERR to EDNS
 	cut     bool     // TC over UDP
 	silent  bool
-	deaf    uint16 // no answer to this type
-	forge   bool   // a wrong answer before each right one
-	refuses int    // SERVFAIL to so many queries
+	deaf    uint16               // no answer to this type
+	mute    string               // no answer to this name
+	forge   bool                 // a wrong answer before each right one
+	refuses int                  // SERVFAIL to so many queries
+	spoof   transport.PacketConn // if not nil, says first from there that there is nothing
 }
 
 // world is a bubble with a gateway, name servers .53 and .54, and a log.
@@ -130,6 +132,12 @@ func (s *server) serveUDP() {
 			return
 		}
 		for _, out := range s.answer(b[:n], "") {
+			if s.spoof != nil {
+				none := new(dns.Msg)
+				_ = none.Unpack(out)
+				none.Answer = nil
+				_, _ = s.spoof.WriteToUDPAddrPort(pack(none), from)
+			}
 			_, _ = s.pc.WriteToUDPAddrPort(out, from)
 		}
 	}
@@ -163,7 +171,7 @@ func (s *server) answer(b []byte, over string) [][]byte {
 	}
 	q := query.Question[0]
 	s.log = append(s.log, over+dns.TypeToString[q.Qtype]+" "+strings.TrimSuffix(q.Name, "."))
-	if s.silent || q.Qtype == s.deaf {
+	if s.silent || q.Qtype == s.deaf || q.Name == s.mute {
 		return nil
 	}
 	m := new(dns.Msg).SetReply(query)

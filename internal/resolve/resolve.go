@@ -103,8 +103,8 @@ func (r *Resolver) Targets(ctx context.Context, host string, port int, proto str
 	}
 	_, literal := parseLiteral(host)
 	if port == 0 && !literal && r.local(host) == nil {
-		targets, exist, err := r.services(ctx, host, proto)
-		if exist || err != nil {
+		targets, err := r.services(ctx, host, proto)
+		if err != nil || len(targets) > 0 {
 			return targets[:min(len(targets), maxTargets)], err
 		}
 	}

@@ -174,7 +174,7 @@ func TestTTL(t *testing.T) {
 		w.a.set("x.example. 100 IN A 198.51.100.2\n")
 		time.Sleep(100*time.Second - 1)
 		w.want("x.example", 5060, "tcp", []string{"TCP 198.51.100.1:5060 x.example"}, []string{"AAAA x.example"})
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		w.want("x.example", 5060, "tcp", []string{"TCP 198.51.100.2:5060 x.example"}, []string{"A x.example"})
 	})
 	inWorld(t, zone, func(t *testing.T, w *world) { // the SOA says 60 s
@@ -184,7 +184,7 @@ func TestTTL(t *testing.T) {
 		if _, err := w.r.Lookup(t.Context(), "new.example.com"); !errors.Is(err, ErrNotFound) {
 			t.Errorf("before the end: %v", err)
 		}
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		if addrs, err := w.r.Lookup(t.Context(), "new.example.com"); err != nil || addrs[0].String() != "198.51.100.7" {
 			t.Errorf("at the end: %v, %v", addrs, err)
 		}
@@ -235,7 +235,10 @@ func TestMuteToNAPTR(t *testing.T) {
 		w.a.do(func() { w.a.deaf = dns.TypeNAPTR })
 		w.b.do(func() { w.b.deaf = dns.TypeNAPTR })
 		want := []string{"TCP 198.51.100.3:5060 b.example.com"}
-		for _, took := range []time.Duration{patience, 0} {
+		for _, took := range []time.Duration{patience, 0, staleAfter} {
+			if took == staleAfter {
+				time.Sleep(maxNegativeTTL)
+			}
 			w.took(took, func() {
 				if got, err := w.resolve("srv.example.com", 0, "tcp"); err != nil || !slices.Equal(got, want) {
 					t.Errorf("targets %q, %v", got, err)
@@ -276,8 +279,9 @@ func TestServers(t *testing.T) {
 			func(w *world) { w.a.cut = true }, 0,
 			[]string{"A plain.example.com", "tcp A plain.example.com", "AAAA plain.example.com", "tcp AAAA plain.example.com"},
 		},
-		"forged answers": {func(w *world) { w.a.forge = true }, 0, once},
-		"mute to aaaa":   {func(w *world) { w.a.deaf, w.b.deaf = dns.TypeAAAA, dns.TypeAAAA }, patience, nil},
+		"forged answers":  {func(w *world) { w.a.forge = true }, 0, once},
+		"spoofed answers": {func(w *world) { w.a.spoof = w.b.pc }, 0, once},
+		"mute to aaaa":    {func(w *world) { w.a.deaf, w.b.deaf = dns.TypeAAAA, dns.TypeAAAA }, patience, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			inWorld(t, zone, func(t *testing.T, w *world) {
@@ -293,6 +297,25 @@ func TestServers(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestHalfAnswered: what one service gives is taken when the next is not
+// answered.
+func TestHalfAnswered(t *testing.T) {
+	inWorld(t, zone, func(t *testing.T, w *world) {
+		for _, s := range []*server{w.a, w.b} {
+			s.do(func() { s.mute = "_sip._tcp.srv.example.com." })
+		}
+		want := []string{
+			"TLS 198.51.100.1:5061 a.example.com", "TLS 198.51.100.2:5061 a.example.com", "TLS [2001:db8::1]:5061 a.example.com",
+		}
+		if got, err := w.resolve("srv.example.com", 0, "auto"); err != nil || !slices.Equal(got, want) {
+			t.Errorf("targets %q, %v", got, err)
+		}
+		if _, err := w.resolve("srv.example.com", 0, "tcp"); err == nil || errors.Is(err, ErrNotFound) {
+			t.Errorf("tcp alone: %v", err)
+		}
+	})
 }
 
 func TestCancel(t *testing.T) {

@@ -19,59 +19,69 @@ type service struct {
 	name  string
 }
 
-// services returns the targets that NAPTR and SRV give for domain. Where SRV
-// records exist, what is wrong with them is an error: the domain's own address
+// services returns the targets that NAPTR and SRV give for domain, none where
+// there are no such records. Where they exist, what is wrong with them is an error: the domain's own address
 // is another machine then, as a rule its web server.
-func (r *Resolver) services(ctx context.Context, domain, proto string) (targets []Target, exist bool, err error) {
+func (r *Resolver) services(ctx context.Context, domain, proto string) ([]Target, error) {
 	naptr, err := r.askWithin(ctx, domain, dns.TypeNAPTR, patience)
 	if ctx.Err() != nil {
-		return nil, false, ctx.Err()
+		return nil, ctx.Err()
 	}
 	mute := err != nil
 	offered := byNAPTR(naptr, proto)
 	if len(offered) == 0 {
 		offered = byCustom(domain, proto)
 	}
+	var targets []Target
+	var missing error // what is wrong with the records that exist
 	for _, s := range offered {
-		srvs, err := r.SRV(ctx, s.name)
-		if errors.Is(err, ErrNotFound) {
-			continue
+		found, err := r.serviceTargets(ctx, s)
+		if err != nil && !errors.Is(err, ErrNotFound) && len(targets) == 0 {
+			return nil, err
 		}
 		if err != nil {
-			return nil, false, err
-		}
-		exist = true
-		found, err := r.hostTargets(ctx, srvs, s.proto)
-		if err != nil {
-			return nil, false, err
+			missing = err
 		}
 		targets = append(targets, found...)
 	}
 	if mute {
 		r.keepNone(domain, dns.TypeNAPTR) // the SRV queries were answered
 	}
-	if exist && len(targets) == 0 {
-		return nil, true, fmt.Errorf("looking up the hosts that srv names for %q: %w", domain, ErrNotFound)
+	if len(targets) > 0 {
+		return targets, nil
 	}
-	return targets, exist, nil
+	return nil, missing
+}
+
+// serviceTargets returns the targets of one service, none when it has no SRV
+// records.
+func (r *Resolver) serviceTargets(ctx context.Context, s service) ([]Target, error) {
+	srvs, err := r.SRV(ctx, s.name)
+	if errors.Is(err, ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return r.hostTargets(ctx, srvs, s.proto)
 }
 
 // hostTargets returns each SRV host's addresses in turn. A host without
-// addresses is passed over; nobody answering for any of them is an error.
+// addresses is passed over; when none has any, the error says why.
 func (r *Resolver) hostTargets(ctx context.Context, srvs []SRV, p transport.Proto) ([]Target, error) {
 	var targets []Target
-	var unanswered error
+	var missing error
 	for _, srv := range srvs {
 		addrs, err := r.Lookup(ctx, srv.Host)
-		if err != nil && !errors.Is(err, ErrNotFound) {
-			unanswered = err
+		if err != nil && (missing == nil || errors.Is(missing, ErrNotFound)) {
+			missing = err // nobody answering says more than no such name
 		}
 		targets = append(targets, targetsOf(addrs, srv.Port, p, srv.Host)...)
 	}
-	if len(targets) == 0 {
-		return nil, unanswered
+	if len(targets) > 0 {
+		return targets, nil
 	}
-	return targets, nil
+	return nil, missing
 }
 
 // byNAPTR returns the services that NAPTR records offer for proto, by order,
