@@ -168,7 +168,7 @@ func identities(c *x509.Certificate) []string {
 	for _, name := range c.DNSNames {
 		ids = append(ids, lowerName(name))
 	}
-	if len(c.URIs)+len(c.DNSNames)+len(c.IPAddresses)+len(c.EmailAddresses) == 0 && !hasSAN(c) && c.Subject.CommonName != "" {
+	if !hasSAN(c) && c.Subject.CommonName != "" {
 		ids = []string{lowerName(c.Subject.CommonName)}
 	}
 	return ids

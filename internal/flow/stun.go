@@ -199,7 +199,6 @@ func (f *Flow) probeStream(ctx context.Context, local netip.AddrPort, servers []
 				return mapped, true
 			}
 			waiting--
-			late = true // nothing to wait for
 		case mapped := <-udp:
 			if mapped.IsValid() {
 				guess = netip.AddrPortFrom(mapped.Addr(), local.Port())

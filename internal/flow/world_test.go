@@ -102,9 +102,9 @@ func inWorld(t *testing.T, cfg memnet.NAT, f func(t *testing.T, w *world)) {
 	})
 }
 
-// run starts the flow; rand is 0.5 unless cfg says otherwise.
-func (w *world) run(cfg Config) {
-	w.t.Helper()
+// make makes the flow, which tells its events to f. Unless cfg says otherwise
+// rand is 0.5.
+func (w *world) make(cfg Config, f func(Event)) *Flow {
 	if cfg.Rand == nil {
 		cfg.Rand = func() float64 { return 0.5 }
 	}
@@ -115,10 +115,14 @@ func (w *world) run(cfg Config) {
 		cfg.Domain = "example.com"
 	}
 	log := slog.New(slog.NewTextHandler(&w.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	res := resolve.New(w.host, []netip.AddrPort{ap(names)}, log)
 	w.events = make(chan Event, 4096)
+	return New(cfg, w.host, resolve.New(w.host, []netip.AddrPort{ap(names)}, log), f, log)
+}
+
+// run makes the flow, if that was not done, and starts it.
+func (w *world) run(cfg Config) {
 	if w.flow == nil {
-		w.flow = New(cfg, w.host, res, func(e Event) { w.events <- e }, log)
+		w.flow = w.make(cfg, func(e Event) { w.events <- e })
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	w.stop, w.over = cancel, make(chan error, 1)
