@@ -76,6 +76,7 @@ type UpstreamMedia struct {
 // Register is [register].
 type Register struct {
 	LANExpires time.Duration `toml:"lan_expires"` // longest lease given to a phone; whole seconds
+	Rate       int           `toml:"rate"`        // REGISTERs a second to an upstream after it lost them all
 }
 
 // State is [state].
@@ -97,7 +98,7 @@ func Default() *Config {
 	return &Config{
 		NAT:      NAT{Advertise: Advertise{Mode: AdvertiseAuto}, KeepAlive: KeepAliveAuto},
 		Media:    Media{Ports: PortRange{First: 20000, Last: 29999}, ICE: ICEStrip},
-		Register: Register{LANExpires: 180 * time.Second},
+		Register: Register{LANExpires: 180 * time.Second, Rate: 20},
 		State:    State{File: "/var/lib/pinhole/state"},
 		Log:      Log{Level: slog.LevelInfo},
 	}

@@ -57,6 +57,7 @@ advertise = "198.51.100.7"
 keepalive = "auto"
 [upstream.b.register]
 lan_expires = "1h"
+rate = 100
 [upstream.b.media]
 ice = "strip"
 
@@ -72,6 +73,7 @@ ports = "30000-30099"
 ice = "pass"
 [register]
 lan_expires = "30s"
+rate = 5
 [state]
 file = "/tmp/state"
 [log]
@@ -88,15 +90,15 @@ level = "debug"
 			TLSName: "edge.example.com", TLSIdentity: IdentityRFC5922, ViaHost: ViaPort, Token: TokenBoth, SourcePort: 5066,
 			Alias:    map[string]string{"+4930123456": "alice", "100": "bob"},
 			NAT:      NAT{STUN: stun, Advertise: Advertise{AdvertiseAddress, netip.MustParseAddr("198.51.100.7")}, KeepAlive: KeepAliveAuto},
-			Register: Register{LANExpires: time.Hour}, Media: UpstreamMedia{ICE: ICEStrip},
+			Register: Register{LANExpires: time.Hour, Rate: 100}, Media: UpstreamMedia{ICE: ICEStrip},
 		}, {
 			Name: "a", Domain: "192.0.2.10", Transport: TLS, TLSIdentity: IdentityWildcard, ViaHost: ViaAuto, Token: TokenParam,
 			NAT:      NAT{STUN: stun, Advertise: Advertise{Mode: AdvertisePrivate}, KeepAlive: KeepAliveOff},
-			Register: Register{LANExpires: 30 * time.Second}, Media: UpstreamMedia{ICE: ICEPass},
+			Register: Register{LANExpires: 30 * time.Second, Rate: 5}, Media: UpstreamMedia{ICE: ICEPass},
 		}},
 		NAT:      NAT{STUN: stun, Advertise: Advertise{Mode: AdvertisePrivate}, KeepAlive: KeepAliveOff},
 		Media:    Media{Ports: PortRange{30000, 30099}, ICE: ICEPass},
-		Register: Register{LANExpires: 30 * time.Second},
+		Register: Register{LANExpires: 30 * time.Second, Rate: 5},
 		State:    State{File: "/tmp/state"},
 		Log:      Log{Level: slog.LevelDebug},
 	}
@@ -195,8 +197,8 @@ f:5: listen.a.key: is "/no/b" (no such file or directory), allowed is the path o
 		{"ports odd end", upstream + "[media]\nports = \"20000-30000\"", `f:4: media.ports: is "20000-30000" (the first port must be even and the last odd: RTP and RTCP go in pairs), allowed is a range as "20000-29999"`},
 		{"ports over the end", upstream + "[media]\nports = \"20000-65537\"", `f:4: media.ports: is "20000-65537", allowed is a range as "20000-29999"`},
 		{"ports low", upstream + "[media]\nports = \"1022-2021\"", `f:4: media.ports: is "1022-2021" (ports below 1024 are for the system, and an ALG drops media on them), allowed is a range as "20000-29999"`},
-		{"lease long", upstream + "[register]\nlan_expires = \"24h1s\"", `f:4: register.lan_expires: is "24h1s", allowed is a duration from "30s" to "24h"`},
-		{"lease odd", upstream + "[register]\nlan_expires = \"30.5s\"", `f:4: register.lan_expires: is "30.5s" (not in whole seconds), allowed is a duration from "30s" to "24h"`},
+		{"lease long", upstream + "[register]\nlan_expires = \"24h1s\"", `f:4: register.lan_expires: is "24h1s", allowed is a duration from "10s" to "24h"`},
+		{"lease odd", upstream + "[register]\nlan_expires = \"30.5s\"", `f:4: register.lan_expires: is "30.5s" (not in whole seconds), allowed is a duration from "10s" to "24h"`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			_, err := Parse("f", []byte(c.src))

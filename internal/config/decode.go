@@ -207,11 +207,18 @@ func (t *table) flag(key string, dst *bool) {
 
 // port reads a port number into dst; 0 is allowed.
 func (t *table) port(key string, dst *uint16) {
+	n := int(*dst)
+	t.number(key, 0, 65535, &n)
+	*dst = uint16(n)
+}
+
+// number reads a whole number from low to high into dst.
+func (t *table) number(key string, low, high int64, dst *int) {
 	if v, ok := t.take(key); ok {
-		if n, ok := v.(int64); ok && n >= 0 && n <= 65535 {
-			*dst = uint16(n)
+		if n, ok := v.(int64); ok && n >= low && n <= high {
+			*dst = int(n)
 		} else {
-			t.fail(key, "is %s, allowed is a whole number from 0 to 65535, without quotes", describe(v))
+			t.fail(key, "is %s, allowed is a whole number from %d to %d, without quotes", describe(v), low, high)
 		}
 	}
 }

@@ -13,7 +13,7 @@ import (
 // The least and the longest lease a phone may be given: below, it does little
 // but register, above, a lost phone stays unreachable for a day.
 const (
-	minLANExpires = 30 * time.Second
+	minLANExpires = 10 * time.Second
 	maxLANExpires = 24 * time.Hour
 )
 
@@ -92,7 +92,7 @@ func readNAT(t *table, n *NAT) {
 func readICE(t *table, dst *ICE) { choice(t, "ice", dst, ICEStrip, ICEPass) }
 
 func readRegister(t *table, r *Register) {
-	t.text("lan_expires", `a duration from "30s" to "24h"`, func(s string) error {
+	t.text("lan_expires", `a duration from "10s" to "24h"`, func(s string) error {
 		v, err := time.ParseDuration(s)
 		if err != nil {
 			return errWrong
@@ -106,6 +106,7 @@ func readRegister(t *table, r *Register) {
 		r.LANExpires = v
 		return nil
 	})
+	t.number("rate", 1, 1000, &r.Rate)
 }
 
 func parseLevel(s string, dst *slog.Level) error {
