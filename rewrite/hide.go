@@ -150,9 +150,13 @@ func nextAddr(s, text string, from int) int {
 }
 
 // addrChar reports whether the character at i continues a number in direction
-// step: a digit, or a dot with a digit behind it.
+// step: a digit, or a dot with a digit behind it. The digits of an escape, as in
+// %40192.168.1.10, are none.
 func addrChar(s string, i, step int) bool {
 	if i < 0 || i >= len(s) {
+		return false
+	}
+	if step < 0 && i >= 2 && s[i-2] == '%' && isHex(s[i-1]) && isHex(s[i]) {
 		return false
 	}
 	if s[i] >= '0' && s[i] <= '9' {

@@ -18,6 +18,7 @@ func TestHideAndReveal(t *testing.T) {
 		"192.168.1.10",
 		"x-192.168.1.10:5060-y",
 		"call@[fd00::10]",
+		"<sip:b@x?Replaces=call%40192.168.1.10%3Bto-tag%3D1>",
 		"one 192.168.1.10 two 192.168.1.10",
 	} {
 		hidden := h.Hide(s, lan)

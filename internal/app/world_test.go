@@ -65,6 +65,7 @@ type world struct {
 	log     *logBuffer
 	count   *metrics.Set
 	dir     string
+	phones  []*peer.Phone
 	stop    func()
 	closers []func()
 
@@ -235,6 +236,7 @@ func (w *world) phone(h *memnet.Host, user, proto string, change ...func(*peer.P
 	p, err := peer.NewPhone(h, conf)
 	w.must(err)
 	w.closers = append([]func(){p.Close}, w.closers...)
+	w.phones = append(w.phones, p)
 	return p
 }
 
