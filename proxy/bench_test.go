@@ -26,7 +26,7 @@ func newRig() *rig {
 	r.core = New(Settings{
 		Upstreams: []Upstream{{
 			Name: "main", Domain: "sip.example.com", ViaHost: "auto", Placement: "param", Advertise: "auto",
-			ICE: "strip", LANLease: 180 * time.Second,
+			ICE: "strip", LANLease: 180 * time.Second, Rate: 20,
 		}},
 		LAN: []netip.Prefix{netip.MustParsePrefix("192.168.1.0/24")},
 		Key: make([]byte, 32), Log: slog.New(slog.DiscardHandler), Metrics: &metrics.Set{}, Rand: rand.Uint64,

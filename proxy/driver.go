@@ -123,6 +123,8 @@ func (d *Driver) perform(now time.Time, o Output) {
 		d.flows[o.Upstream].PromisePong(o.Gen)
 	case KeepAlive:
 		d.flows[o.Upstream].SetKeepAlive(o.Gen, time.Duration(o.Seconds)*time.Second)
+	case Behind:
+		d.flows[o.Upstream].SetNAT(o.Gen, o.NAT)
 	case MediaOpen:
 		d.openMedia(o.Media)
 	case MediaPublic:
@@ -141,7 +143,9 @@ func (d *Driver) send(now time.Time, o Output) {
 		d.tap(now, *p, o.To, true, o.Data)
 	}
 	var err error
-	if p.Side == WAN {
+	if p.Side == WAN && p.Proto == transport.UDP && o.To.IsValid() && o.To != p.Remote {
+		err = d.flows[p.Upstream].SendTo(p.Gen, o.To, o.Data) // another server of the provider asked
+	} else if p.Side == WAN {
 		err = d.flows[p.Upstream].Send(p.Gen, o.Data)
 	} else if s := d.sockets[o.Path]; s != nil {
 		err = s.Send(o.Data, o.To)

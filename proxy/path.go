@@ -83,6 +83,7 @@ type Output struct {
 	Err      error // Fail, Close: why
 
 	Seconds int    // KeepAlive
+	NAT     bool   // Behind
 	Serial  uint64 // Save: Saved(Serial) is due when this state is on disk
 	Media   mediaWork
 }
@@ -99,6 +100,7 @@ const (
 	Fail                    // the flow is dead or poisoned: make it anew
 	Pongs                   // the provider promised pongs on this flow (RFC 5626 §4.4)
 	KeepAlive               // the provider named the keep-alive interval
+	Behind                  // the flow is, or is not (NAT), behind a NAT
 	MediaOpen               // open or grow a media session, then call Media.done
 	MediaClose              // close a media session
 	MediaPublic             // Media.WAN is seen as Media.Public: for ports that STUN could not tell

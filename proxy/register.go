@@ -57,6 +57,11 @@ func (c *Core) register(now time.Time, s *server, uri message.URI) {
 	}
 	s.reg.series.Busy = true
 	up.whenUp(now, func(now time.Time) {
+		if (up.flow == nil || up.mustWait(now, s.reg)) && c.known(s) {
+			s.reg.series.Busy = false
+			c.keepWaiting(now, s)
+			return
+		}
 		up.whenMapped(now, func(now time.Time) { c.sendRegister(now, s) })
 	})
 }
@@ -236,7 +241,7 @@ func (c *Core) editContacts(s *server, up *upstream) {
 		if old := k.binding.Alias; old != "" && old != alias {
 			k.binding.Old = old
 		}
-		k.binding.Alias = alias
+		k.binding.Alias, k.binding.Tuple = alias, up.mapping.Tuple()
 	}
 	r.old = false
 	for _, k := range r.contacts {
@@ -266,6 +271,7 @@ func (c *Core) registerAnswer(now time.Time, s *server, m *message.Message) {
 		return
 	}
 	r.series.Busy = false
+	r.series.Challenged = m.Status == 401 || m.Status == 407
 	if m.Status == 423 && c.askAgain(now, s, m) {
 		return
 	}

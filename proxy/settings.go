@@ -31,4 +31,5 @@ type Upstream struct {
 	STUN      bool       // a STUN guess will come soon after the flow is up
 	ICE       string     // "strip" or "pass"
 	LANLease  time.Duration
+	Rate      int // REGISTERs a second after all phones were lost
 }

@@ -19,7 +19,6 @@ type upstream struct {
 	flow    *Path          // the flow in use, nil while there is none
 	local   netip.AddrPort // its local address, or that of the last one
 	mapping nat.Mapping
-	stale   bool // the tuple changed in this generation: bindings made before are lost
 
 	form     viaForm               // of our Via sent-by on plaintext flows
 	learned  bool                  // the provider was seen to answer this form
@@ -32,6 +31,7 @@ type upstream struct {
 	parkOver *timer
 	patient  bool // requests may still wait for the flow that is being made
 	probe    *probe
+	recovery recovery
 }
 
 func newUpstream(c *Core, u Upstream) *upstream {
@@ -42,6 +42,7 @@ func newUpstream(c *Core, u Upstream) *upstream {
 		up.unpark(now)
 	})
 	up.patient = true
+	up.recovery.slot = newTimer(func(now time.Time) { c.nextSlot(now, up) })
 	return up
 }
 
@@ -96,8 +97,8 @@ func (c *Core) Probed(now time.Time, name string, gen uint64, mapped netip.AddrP
 	}
 	changed, note := up.mapping.Observe(nat.STUN, mapped, up.flow.Local, up.flow.Remote.Addr(), now)
 	c.observed(now, up, changed, note)
-	if note == nat.Doubt {
-		c.startProbe(now, up)
+	if note == nat.Doubt || changed && up.probe == nil {
+		c.startProbe(now, up) // the provider's own word settles it
 	}
 }
 
@@ -120,6 +121,10 @@ func (c *Core) heard(now time.Time, at endpoint, m *message.Message, cl *client)
 	ip, port := rewrite.SeenFrom(m)
 	changed, note := up.mapping.Observe(nat.Response, netip.AddrPortFrom(ip, port), at.path.Local, at.path.Remote.Addr(), now)
 	c.observed(now, up, changed, note)
+	if tuple := up.mapping.Tuple(); up.mapping.Witness() == nat.Response && tuple != up.recovery.tuple {
+		up.recovery.tuple = tuple
+		c.recoverPhones(now, up)
+	}
 	c.lookForALG(up, m, cl)
 }
 
@@ -136,11 +141,7 @@ func (c *Core) observed(now time.Time, up *upstream, changed bool, note nat.Note
 	c.log.Info("mapped address learned", "upstream", up.Name, "mapped", up.mapping.Tuple(),
 		"witness", up.mapping.Witness().String())
 	c.tellMedia(up)
-	for _, b := range c.bindings.Live(up.Name) {
-		if b.Alias != "" && b.Gen != up.flow.Gen {
-			up.stale = true
-		}
-	}
+	c.emit(Output{Kind: Behind, Upstream: up.Name, Gen: up.flow.Gen, NAT: up.mapping.NATed(up.flow.Local.Addr())})
 	if up.probe == nil || up.mapping.Witness() == nat.Response {
 		up.release(now)
 	}

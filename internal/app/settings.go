@@ -25,6 +25,13 @@ func (p *program) openResolver() error {
 		}
 	}
 	p.resolver = resolve.New(p.env.Net, servers, p.log)
+	if p.env.DNS == nil {
+		hosts, err := resolve.ReadHosts("/etc/hosts")
+		if err != nil {
+			p.log.Debug("no hosts file", "err", err)
+		}
+		p.resolver.SetHosts(hosts)
+	}
 	return nil
 }
 
@@ -105,7 +112,7 @@ func (p *program) upstreams() []proxy.Upstream {
 			Name: u.Name, Domain: u.Domain, Server: u.Server.Name,
 			ViaHost: string(u.ViaHost), Placement: string(u.Token), Aliases: u.Alias,
 			Advertise: string(u.NAT.Advertise.Mode), Address: u.NAT.Advertise.Addr,
-			ICE: string(u.Media.ICE), LANLease: u.Register.LANExpires,
+			ICE: string(u.Media.ICE), LANLease: u.Register.LANExpires, Rate: u.Register.Rate,
 		})
 	}
 	return out

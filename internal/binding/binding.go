@@ -19,16 +19,17 @@ type Source struct {
 // A Series is all REGISTERs of one identity (upstream, AOR, instance): it has a
 // Call-ID and CSeq of our own upstream, and one REGISTER in flight at a time.
 type Series struct {
-	ID       string // canonical identity, the seed of tokens; never changes
-	Upstream string
-	AOR      string // user@host, host in lower case
-	User     string // the AOR's user part, as written
-	Instance string // +sip.instance and reg-id, "" without
-	PhoneID  string // the phone's REGISTER Call-ID
-	CallID   string // ours
-	CSeq     uint32 // the last one used
-	Busy     bool   // a REGISTER is under way
-	Bindings []*Binding
+	ID         string // canonical identity, the seed of tokens; never changes
+	Upstream   string
+	AOR        string // user@host, host in lower case
+	User       string // the AOR's user part, as written
+	Instance   string // +sip.instance and reg-id, "" without
+	PhoneID    string // the phone's REGISTER Call-ID
+	CallID     string // ours
+	CSeq       uint32 // the last one used
+	Busy       bool   // a REGISTER is under way
+	Challenged bool   // the last one was answered with a challenge
+	Bindings   []*Binding
 }
 
 // A Binding is one contact of one phone.
@@ -39,13 +40,14 @@ type Binding struct {
 	Element   string // the Contact element as the phone wrote it
 	URI       string // the URI in it
 	From      Source
-	Alias     string    // the URI that the registrar holds for it, "" before the first
-	Old       string    // an earlier alias that the registrar may still hold
-	Gen       uint64    // the flow generation in which the registrar accepted it
-	Upstream  time.Time // end of the lease at the registrar
-	LAN       time.Time // end of the lease given to the phone
-	Live      bool      // committed: the registrar accepted it and it has not ended
-	Transient bool      // made for the dialogs of a phone that never registered
+	Alias     string         // the URI that the registrar holds for it, "" before the first
+	Old       string         // an earlier alias that the registrar may still hold
+	Tuple     netip.AddrPort // the mapped tuple in Alias, zero where none was known
+	Gen       uint64         // the flow generation in which the registrar accepted it
+	Upstream  time.Time      // end of the lease at the registrar
+	LAN       time.Time      // end of the lease given to the phone
+	Live      bool           // committed: the registrar accepted it and it has not ended
+	Transient bool           // made for the dialogs of a phone that never registered
 }
 
 // Ends returns when the binding lapses: the registrar's lease, for the phone's

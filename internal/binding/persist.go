@@ -17,7 +17,7 @@ type saved struct {
 type savedBinding struct {
 	Token, Element, URI, Alias, Old string
 	Listener, Proto                 string
-	Addr                            netip.AddrPort
+	Addr, Tuple                     netip.AddrPort
 	Gen                             uint64
 	Upstream, LAN                   time.Time
 	Live                            bool
@@ -34,7 +34,7 @@ func (t *Table) Save() ([]byte, error) {
 		for _, b := range s.Bindings {
 			v.Bindings = append(v.Bindings, savedBinding{
 				Token: b.Token, Element: b.Element, URI: b.URI, Alias: b.Alias, Old: b.Old,
-				Listener: b.From.Listener, Proto: b.From.Proto, Addr: b.From.Addr,
+				Listener: b.From.Listener, Proto: b.From.Proto, Addr: b.From.Addr, Tuple: b.Tuple,
 				Gen: b.Gen, Upstream: b.Upstream, LAN: b.LAN, Live: b.Live,
 			})
 		}
@@ -61,7 +61,7 @@ func (t *Table) Load(data []byte) error {
 		for i, w := range v.Bindings {
 			b := &Binding{
 				Series: s, Index: i, Token: w.Token, Element: w.Element, URI: w.URI,
-				Alias: w.Alias, Old: w.Old, Gen: w.Gen, Upstream: w.Upstream, LAN: w.LAN, Live: w.Live,
+				Alias: w.Alias, Tuple: w.Tuple, Old: w.Old, Gen: w.Gen, Upstream: w.Upstream, LAN: w.LAN, Live: w.Live,
 				From: Source{Listener: w.Listener, Proto: w.Proto, Addr: w.Addr},
 			}
 			s.Bindings = append(s.Bindings, b)
