@@ -36,6 +36,7 @@ func (system) Listen(ctx context.Context, local netip.AddrPort) (Listener, error
 // Dial implements Net.
 func (system) Dial(ctx context.Context, local, remote netip.AddrPort) (Conn, error) {
 	d := net.Dialer{Control: control(local.Addr().IsValid())}
+	d.KeepAlive = -1 // the flow keeps itself open, or is not to be kept open
 	d.SetMultipathTCP(false)
 	if local != (netip.AddrPort{}) {
 		d.LocalAddr = net.TCPAddrFromAddrPort(local)
