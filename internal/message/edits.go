@@ -35,11 +35,13 @@ func (e *Edits) Reset() {
 
 // Replace puts parts, one after the other, in the place of [start, end).
 func (e *Edits) Replace(start, end int32, parts ...string) {
-	at := int32(len(e.text))
+	text := e.text
+	at := int32(len(text))
 	for _, s := range parts {
-		e.text = append(e.text, s...)
+		text = append(text, s...)
 	}
-	e.list = append(e.list, edit{start, end, at, int32(len(e.text))})
+	e.text = text
+	e.list = append(e.list, edit{start, end, at, int32(len(text))})
 }
 
 // Insert puts parts before the octet at; several at one place keep their order.
@@ -66,7 +68,9 @@ func (e *Edits) SetBody(_ *Message, body string) {
 // after SetBody, or a new last header line where there was none (a datagram
 // needs none, a stream does). Reset has to be called before e is used again.
 func (e *Edits) Append(dst []byte, m *Message) []byte {
-	e.cutElems(m)
+	if len(e.elems) > 0 {
+		e.cutElems(m)
+	}
 	e.setLength(m)
 	e.sort()
 	size, pos := len(m.Raw), int32(0)

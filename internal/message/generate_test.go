@@ -116,6 +116,7 @@ func (g *generator) cased(s string) string {
 func (g *generator) blank() string {
 	return pick(g.Rand, " ", " ", " ", "  ", "\t", "\r\n ", " \r\n\t ")
 }
+
 func (g *generator) blanks() string {
 	return pick(g.Rand, "", " ", " ", g.blank())
 }

@@ -1,9 +1,6 @@
 package message
 
-import (
-	"math/bits"
-	"strings"
-)
+import "math/bits"
 
 // Header names a header field Pinhole looks at; Other is every other one.
 type Header uint8
@@ -162,7 +159,7 @@ func hashName(head uint64, size int) uint64 {
 func buildKeys() (table [128]nameKey, index [1 << hashBits]uint8) {
 	used := uint8(1) // the first stands for no name
 	add := func(name string, id Header) {
-		head, mid, tail := packName(name+"        ", 0, len(name))
+		head, mid, tail := packName(name)
 		h := hashName(head, len(name))
 		if index[h] != 0 {
 			panic("message: two header names with one hash: " + name)
@@ -181,47 +178,59 @@ func buildKeys() (table [128]nameKey, index [1 << hashBits]uint8) {
 	return table, index
 }
 
-// packName packs the name s[start:start+size]; eight octets from start on must
-// be there.
-func packName(s string, start, size int) (head, mid, tail uint64) {
-	head = load64(s, start) | lowerCase
-	if size <= 8 {
+// packName packs a name of at most maxName octets.
+func packName(name string) (head, mid, tail uint64) {
+	size := len(name)
+	name += "        "
+	if head = load64(name, 0) | lowerCase; size < 8 {
 		return head & (1<<(8*uint(size)) - 1), 0, 0
 	}
-	if size > 16 {
-		mid = load64(s, start+8) | lowerCase
+	if size > 8 {
+		tail = load64(name, size-8) | lowerCase
 	}
-	return head, mid, load64(s, start+size-8) | lowerCase
+	if size > 16 {
+		mid = load64(name, 8) | lowerCase
+	}
+	return head, mid, tail
 }
 
 // findName returns the header that the line raw[start:end] names, long or
-// compact and in any case, and the offset of its colon, -1 if there is none.
+// compact and in any case, and the offset of its colon. The offset is -1 when
+// there is no colon, or the line is too close to the end of raw to be looked
+// at in words.
 func findName(raw string, start, end int) (id Header, colon int) {
-	i := start
-	for ; i < end; i += 8 {
-		if i+8 > len(raw) {
-			if colon = strings.IndexByte(raw[i:end], ':'); colon < 0 {
-				return Other, -1
-			}
-			i += colon
-			break
-		}
-		if hit := zeros(load64(raw, i) ^ ones*':'); hit != 0 {
-			i += bits.TrailingZeros64(hit) / 8
-			break
-		}
-	}
-	if i >= end {
+	if start+8 > len(raw) {
 		return Other, -1
 	}
-	if start+8 > len(raw) {
-		return Other, i // oddName looks closer
+	w := load64(raw, start)
+	if hit := zeros(w ^ ones*':'); hit != 0 { // a name of less than 8 octets
+		size := bits.TrailingZeros64(hit) / 8
+		if colon = start + size; colon >= end {
+			return Other, -1
+		}
+		head := (w | lowerCase) & (1<<(8*uint(size)) - 1)
+		if k := &keyTable[keyIndex[hashName(head, size)]%128]; k.head == head && k.size == size {
+			return k.id, colon
+		}
+		return Other, colon
 	}
-	size := i - start
-	head, mid, tail := packName(raw, start, size)
+	for colon = start + 8; ; colon += 8 {
+		if colon+8 > len(raw) || colon >= end {
+			return Other, -1
+		}
+		if hit := zeros(load64(raw, colon) ^ ones*':'); hit != 0 {
+			colon += bits.TrailingZeros64(hit) / 8
+			break
+		}
+	}
+	if colon >= end {
+		return Other, -1
+	}
+	size, head := colon-start, w|lowerCase
 	k := &keyTable[keyIndex[hashName(head, size)]%128]
-	if k.head == head && k.tail == tail && k.mid == mid && k.size == size {
-		return k.id, i
+	if k.head == head && k.size == size && (size == 8 || k.tail == load64(raw, colon-8)|lowerCase) &&
+		(size <= 16 || k.mid == load64(raw, start+8)|lowerCase) {
+		return k.id, colon
 	}
-	return Other, i
+	return Other, colon
 }

@@ -93,8 +93,9 @@ func (p *parser) crude() {
 // returns the offset past that.
 func (p *parser) index(pos int) int {
 	m := p.m
-	raw := m.Raw
-	crs := 1
+	raw, lines, n := m.Raw, m.Lines[:cap(m.Lines)], 0
+	ends := 1 // lines ended, so far the start line
+	var seen, twice uint64
 	for pos < len(raw) {
 		start := pos
 		nl := strings.IndexByte(raw[pos:], '\n')
@@ -102,93 +103,112 @@ func (p *parser) index(pos int) int {
 			break
 		}
 		pos += nl + 1
-		crs++
+		ends++
 		if nl == 0 || raw[pos-2] != '\r' {
 			p.crude()
 		}
-		if nl <= 1 && (nl == 0 || raw[start] == '\r') {
-			p.octets(pos, crs)
+		if nl == 0 || nl == 1 && raw[start] == '\r' {
+			m.Lines, m.seen, m.twice = lines[:n], seen, twice
+			p.octets(pos, ends)
 			return pos
 		}
-		for pos < len(raw) && (raw[pos] == ' ' || raw[pos] == '\t') {
-			if nl = strings.IndexByte(raw[pos:], '\n'); nl < 0 {
-				break
-			}
-			pos += nl + 1
-			crs++
-			if raw[pos-2] != '\r' {
-				p.crude()
-			}
+		if pos < len(raw) && (raw[pos] == ' ' || raw[pos] == '\t') {
+			pos, ends = p.folds(pos, ends)
 		}
-		if len(m.Lines) == MaxHeaders {
+		if n == MaxHeaders {
 			p.lost(400, "Too Many Headers")
-			return len(raw)
+			break
 		}
-		p.line(start, pos)
+		if n == len(lines) {
+			lines = more(lines)
+		}
+		// Into place, field by field: a Line made elsewhere and copied costs
+		// more than all else here.
+		l := &lines[n]
+		id, colon := findName(raw, start, pos)
+		if l.NameEnd = int32(colon); id == Other {
+			if id, colon = p.oddName(l, start, pos); colon < 0 {
+				continue
+			}
+		}
+		vs, ve := colon+1, pos-2
+		if raw[vs] == ' ' {
+			vs++
+		}
+		if raw[vs] <= ' ' || raw[ve-1] <= ' ' || m.crude {
+			vs, ve = trimLine(raw, vs, pos)
+		}
+		l.ID, l.Start, l.ValueStart, l.ValueEnd, l.End = id, int32(start), int32(vs), int32(ve), int32(pos)
+		bit := uint64(1) << id
+		n++
+		if seen&bit == 0 {
+			m.first[id] = uint8(n)
+		}
+		twice |= seen & bit
+		seen |= bit
+		if pos-start > MaxHeaderLine {
+			p.fail(400, "Header Line Too Long")
+		}
 	}
+	m.Lines, m.seen, m.twice = lines[:n], seen, twice
 	p.lost(400, "No End of Headers")
 	return len(raw)
 }
 
-// line notes the header line raw[start:end].
-func (p *parser) line(start, end int) {
-	m := p.m
-	raw := m.Raw
-	id, colon := findName(raw, start, end)
-	if colon < 0 {
-		p.fail(400, "Bad Header Line")
-		return
-	}
-	nameEnd := colon
-	if id == Other {
-		if id, nameEnd = p.oddName(start, colon); nameEnd == start {
-			return
+// more returns lines made longer.
+func more(lines []Line) []Line {
+	lines = slices.Grow(lines, max(len(lines), usualLines))
+	return lines[:cap(lines)]
+}
+
+// folds returns the offset past the continuations at raw[pos:], and ends with
+// them counted.
+func (p *parser) folds(pos, ends int) (int, int) {
+	raw := p.m.Raw
+	for pos < len(raw) && (raw[pos] == ' ' || raw[pos] == '\t') {
+		nl := strings.IndexByte(raw[pos:], '\n')
+		if nl < 0 {
+			break
+		}
+		pos += nl + 1
+		ends++
+		if raw[pos-2] != '\r' {
+			p.crude()
 		}
 	}
-	vs, ve := colon+1, end-2
-	if raw[vs] == ' ' {
-		vs++
+	return pos, ends
+}
+
+// trimLine narrows raw[start:end], which ends a line, to what is in it.
+func trimLine(raw string, start, end int) (int, int) {
+	if end--; raw[end-1] == '\r' {
+		end--
 	}
-	if raw[vs] <= ' ' || raw[ve-1] <= ' ' || m.crude {
-		if raw[ve] != '\r' {
-			ve++
-		}
-		vs, ve = trim(raw, vs, ve)
-	}
-	n := len(m.Lines)
-	if n == cap(m.Lines) {
-		m.Lines = slices.Grow(m.Lines, max(n, usualLines))
-	}
-	m.Lines = m.Lines[:n+1]
-	l := &m.Lines[n] // field by field: a Line made elsewhere and copied costs more than all else here
-	l.ID, l.Start, l.NameEnd = id, int32(start), int32(nameEnd)
-	l.ValueStart, l.ValueEnd, l.End = int32(vs), int32(ve), int32(end)
-	bit := uint64(1) << id
-	if m.seen&bit == 0 {
-		m.first[id] = uint8(n + 1)
-	}
-	m.twice |= m.seen & bit
-	m.seen |= bit
-	if end-start > MaxHeaderLine {
-		p.fail(400, "Header Line Too Long")
-	}
+	return trim(raw, start, max(start, end))
 }
 
 // oddName reads a name that findName does not know: of no interest, with
-// blanks before its colon, or none at all, when it returns start.
-func (p *parser) oddName(start, colon int) (id Header, end int) {
+// blanks before its colon, or at the very end of the message. It returns a
+// colon of -1 when there is no name.
+func (p *parser) oddName(l *Line, start, end int) (id Header, colon int) {
 	raw := p.m.Raw
-	for end = colon; end > start && isBlank(raw[end-1]); end-- {
+	if colon = strings.IndexByte(raw[start:end], ':'); colon < 0 {
+		p.fail(400, "Bad Header Line")
+		return Other, -1
 	}
-	name := raw[start:end]
+	name := raw[start : start+colon]
+	for name != "" && isBlank(name[len(name)-1]) {
+		name = name[:len(name)-1]
+	}
 	if !isToken(name) {
 		p.fail(400, "Bad Header Name")
-		return Other, start
+		return Other, -1
 	}
-	if (end < colon || start+8 > len(raw)) && len(name) <= maxName {
+	if (len(name) < colon || l.NameEnd < 0) && len(name) <= maxName {
 		id, _ = findName(name+":       ", 0, len(name)+1)
 	}
-	return id, end
+	l.NameEnd = int32(start + len(name))
+	return id, start + colon
 }
 
 // octets checks the header block raw[:end], which has that many line ends, for

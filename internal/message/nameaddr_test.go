@@ -19,6 +19,7 @@ func TestParseNameAddr(t *testing.T) {
 		"\"a\r\n b\"\r\n <sip:a@b>\r\n ;x":   {Display: "\"a\r\n b\"", URI: "sip:a@b", Params: ";x", Angle: true},
 		`<sip:a@b>;i="<urn:x>;,";;;`:         {URI: "sip:a@b", Params: `;i="<urn:x>;,";;;`, Angle: true},
 		"*":                                  {URI: "*"},
+		`<sip:a@b>;i="\";";j="k"`:            {URI: "sip:a@b", Params: `;i="\";";j="k"`, Angle: true},
 		" * ;x":                              {URI: "*", Params: ";x"},
 		"sips:[::1]:5061;x":                  {URI: "sips:[::1]:5061", Params: ";x"},
 		"isbn:2983792873":                    {URI: "isbn:2983792873"},
@@ -43,7 +44,7 @@ func TestParseNameAddr(t *testing.T) {
 	for _, s := range []string{
 		"", " ", "\r\n ", "<>", "<*>", "< sip:a@b>", "<sip:a@b >", "<sip:a@b", "sip:a@b>", "sip:a b", "sip:a@b x", "a@b", "<a@b>",
 		"sip:a@b?x=y", "sip:a@b?x=y;z", "sip:a@b,sip:c@d", "Bell, Alex <sip:a@b>", `"A <sip:a@b>`, `"A" x <sip:a@b>`, `A "B" <sip:a@b>`,
-		`"A"`, `"A" sip:a@b`, "<sip:a@b>x", "<sip:a@b> <sip:c@d>", "<sip:a@b>,<sip:c@d>", `<sip:a@b>;x="y`, `<sip:a@b>;x="\"`,
+		`"A"`, `"A" sip:a@b`, "<sip:a@b>x", "<sip:a@b> <sip:c@d>", "<sip:a@b>,<sip:c@d>", `<sip:a@b>;x="y`, `<sip:a@b>;x="\"`, `<sip:a@b>;x="\"";y="`,
 		"<sip:a<b>", "<sip:a\"b@c>", "<sip:a\r\n @b>", "A;x <sip:a@b>", ";tag=1", "<:x>", "<1x:y>", "sip:a@b\x00",
 	} {
 		if a, err := ParseNameAddr(s); err == nil {

@@ -11,8 +11,18 @@ func TestParam(t *testing.T) {
 		name, want string
 		ok         bool
 	}{
-		{"a", "1", true}, {"A", "1", true}, {"b", `"x;y=\"z\""`, true}, {"c", "", true}, {"lr", "", true},
-		{"d", "", true}, {"e", "v", true}, {"f", "g=h", true}, {"y", "", false}, {"", "", false}, {"bb", "", false}, {"g", "", true},
+		{"a", "1", true},
+		{"A", "1", true},
+		{"b", `"x;y=\"z\""`, true},
+		{"c", "", true},
+		{"lr", "", true},
+		{"d", "", true},
+		{"e", "v", true},
+		{"f", "g=h", true},
+		{"y", "", false},
+		{"", "", false},
+		{"bb", "", false},
+		{"g", "", true},
 	} {
 		if v, ok := Param(odd, c.name); v != c.want || ok != c.ok {
 			t.Errorf("Param(%q) = %q, %v, want %q, %v", c.name, v, ok, c.want, c.ok)

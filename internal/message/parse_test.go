@@ -351,7 +351,9 @@ func TestResetKeepsNothing(t *testing.T) {
 	if _, _, ok := m.CSeq(); ok || m.Get(Via) != "" || m.Body() != "" {
 		t.Error("something is left")
 	}
-	_ = m.Reset("", Datagram)
+	if err := m.Reset("", Datagram); err == nil || err.Error() != "reading message: No Start Line" {
+		t.Error(err)
+	}
 	if m.Status != 0 || m.Reason != "" || m.Raw != "" {
 		t.Errorf("%+v", m)
 	}

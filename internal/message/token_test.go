@@ -31,8 +31,15 @@ func TestEqualFold(t *testing.T) {
 		a, b string
 		want bool
 	}{
-		{"", "", true}, {"a", "A", true}, {"Tag", "tAG", true}, {"tag", "tags", false},
-		{"[", "{", false}, {"@", "`", false}, {"\r", "-", false}, {"ü", "Ü", false}, {"a1-", "A1-", true},
+		{"", "", true},
+		{"a", "A", true},
+		{"Tag", "tAG", true},
+		{"tag", "tags", false},
+		{"[", "{", false},
+		{"@", "`", false},
+		{"\r", "-", false},
+		{"ü", "Ü", false},
+		{"a1-", "A1-", true},
 	} {
 		if EqualFold(c.a, c.b) != c.want {
 			t.Errorf("EqualFold(%q, %q) = %v", c.a, c.b, !c.want)
@@ -87,12 +94,25 @@ func TestParseUint(t *testing.T) {
 		want uint64
 		ok   bool
 	}{
-		{"0", 9, 0, true}, {"0070", 255, 70, true}, {"255", 255, 255, true}, {"256", 255, 0, false},
-		{"4294967295", 1<<32 - 1, 1<<32 - 1, true}, {"4294967296", 1<<32 - 1, 0, false},
-		{"18446744073709551615", 1<<64 - 1, 1<<64 - 1, true}, {"18446744073709551616", 1<<64 - 1, 0, false},
-		{"36893488147419103232", 1<<64 - 1, 0, false}, {strings.Repeat("0", 40) + "7", 9, 7, true},
-		{"", 9, 0, false}, {"-1", 9, 0, false}, {"+1", 9, 0, false}, {" 1", 9, 0, false}, {"1 ", 9, 0, false},
-		{"0x1", 99, 0, false}, {"1e1", 99, 0, false}, {"9", 5, 0, false}, {"5", 5, 5, true},
+		{"0", 9, 0, true},
+		{"0070", 255, 70, true},
+		{"255", 255, 255, true},
+		{"256", 255, 0, false},
+		{"4294967295", 1<<32 - 1, 1<<32 - 1, true},
+		{"4294967296", 1<<32 - 1, 0, false},
+		{"18446744073709551615", 1<<64 - 1, 1<<64 - 1, true},
+		{"18446744073709551616", 1<<64 - 1, 0, false},
+		{"36893488147419103232", 1<<64 - 1, 0, false},
+		{strings.Repeat("0", 40) + "7", 9, 7, true},
+		{"", 9, 0, false},
+		{"-1", 9, 0, false},
+		{"+1", 9, 0, false},
+		{" 1", 9, 0, false},
+		{"1 ", 9, 0, false},
+		{"0x1", 99, 0, false},
+		{"1e1", 99, 0, false},
+		{"9", 5, 0, false},
+		{"5", 5, 5, true},
 	} {
 		if n, ok := ParseUint(c.s, c.max); ok != c.ok || ok && n != c.want {
 			t.Errorf("ParseUint(%q, %d) = %d, %v", c.s, c.max, n, ok)
