@@ -20,7 +20,7 @@ var day = []scene{
 	{"Somebody outside calls alice.", inbound},
 	{"bob calls out. The provider asks for his password (407).", outbound},
 	{"The connection to the provider is torn down.", flowLost},
-	{"The next call finds alice all the same: no phone had to do anything.", inbound},
+	{"The next call finds alice all the same: no phone had to do anything.", inboundAgain},
 	{"alice goes home.", unregister},
 }
 
@@ -55,7 +55,6 @@ func register(ctx context.Context, st *stage) error {
 func inbound(ctx context.Context, st *stage) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	before := len(st.prov.Received("REGISTER"))
 	outside, err := st.prov.Call(ctx, "alice")
 	if err != nil {
 		return err
@@ -79,13 +78,23 @@ func inbound(ctx context.Context, st *stage) error {
 	if err := st.hear(ctx, outside, inside); err != nil {
 		return err
 	}
-	if len(st.prov.Received("REGISTER")) == before {
-		st.fact("no REGISTER was needed")
-	}
 	if err := inside.Hangup(ctx); err != nil {
 		return err
 	}
 	return outside.Ended(ctx)
+}
+
+// inboundAgain is an inbound call for which nobody had to register.
+func inboundAgain(ctx context.Context, st *stage) error {
+	before := len(st.prov.Received("REGISTER"))
+	if err := inbound(ctx, st); err != nil {
+		return err
+	}
+	if n := len(st.prov.Received("REGISTER")) - before; n != 0 {
+		return fmt.Errorf("%d REGISTERs were needed", n)
+	}
+	st.fact("no phone had to register")
+	return nil
 }
 
 func outbound(ctx context.Context, st *stage) error {

@@ -74,6 +74,6 @@ It stays up. Point a softphone on this machine at it:
     outbound proxy       %s   (UDP or TCP)
     user / password      guest / guest
 
-Call "echo" to hear yourself, "busy" to be refused, "alice" to have a phone answer. Ctrl-C ends it.
+Call "echo" to hear yourself, "busy" to be refused. Ctrl-C ends it.
 `, demoDomain, st.proxy)
 }
