@@ -32,8 +32,9 @@ fuzz: ## every fuzz target for FUZZ executions (default 200000x)
 lab: ## phones, NATs and providers in network namespaces (root)
 	$(GO) test -tags lab -count=1 -timeout 20m ./testbed/lab/...
 
-bench: ## benchmarks of all packages
-	$(GO) test -run '^$$' -bench . -benchmem ./...
+bench: build ## figures of docs/performance.md: messages, and Pinhole beside Kamailio (root; ARGS="-only register -up tcp -runs 1" prints only)
+	$(GO) build -o bin/bench ./testbed/bench
+	bin/bench $(if $(ARGS),$(ARGS),-o docs/performance.md)
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1	/p' Makefile | expand -t 8

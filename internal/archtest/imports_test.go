@@ -59,6 +59,7 @@ var house = []struct {
 		pkg: "testbed/peer", ours: "testbed/memnet internal/transport",
 		third: "github.com/emiago/sipgo github.com/icholy/digest github.com/miekg/dns github.com/pion/stun/v2 github.com/pion/turn/v3",
 	},
+	{pkg: "testbed/bench", third: "golang.org/x/sys"}, // a program of its own
 	{pkg: "testbed/memnet", ours: "internal/transport"},
 	{pkg: "testbed/need"},
 	{pkg: "internal/archtest"},

@@ -48,61 +48,76 @@ func (j job) run(w *world, p *proxy) (res result, err error) {
 		return res, err
 	}
 	defer func() { err = errors.Join(err, r.stop()) }()
-	if err := g.registerAll(j.rate); err != nil {
+	if err := g.awaitProxy(); err != nil {
 		return res, fmt.Errorf("%s over %s: %w\n%s", p.name, j.up, err, r.tail())
 	}
+	pace(registerRate, len(g.phones), g.unit("register"))
+	g.settle()
 	return j.load(g, r)
 }
 
+// registerRate is how fast the phones register before calls, a second.
+const registerRate = 400
+
 // load begins units at an even pace, and measures after the warm-up.
 func (j job) load(g *generator, r *process) (res result, err error) {
-	unit := g.unit(j.work)
-	if err := pace(j.rate, int(j.warm.Seconds()*float64(j.rate)), unit); err != nil {
-		return res, err
-	}
-	g.mu.Lock()
-	g.tally.resent, g.tally.repeated, g.tally.counting = 0, 0, true
-	g.mu.Unlock()
+	begin := g.unit(j.work)
+	pace(j.rate, int(j.warm.Seconds()*float64(j.rate)), begin)
+	g.count(true)
 	before, err := r.read()
 	if err != nil {
 		return res, err
 	}
-	err = pace(j.rate, int(j.measure.Seconds()*float64(j.rate)), unit)
-	after, err2 := r.read()
-	if err := errors.Join(err, err2); err != nil {
+	late := pace(j.rate, int(j.measure.Seconds()*float64(j.rate)), begin)
+	after, err := r.read()
+	if err != nil {
 		return res, err
 	}
-	g.mu.Lock()
-	g.tally.counting = false
-	g.mu.Unlock()
+	g.count(false)
 	res.rss, res.pss = r.memory()
 	g.settle()
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	t := &g.tally
-	res.units, res.failed, res.resent, res.repeated, res.first = t.begun, t.failed, t.resent, t.repeated, t.first
-	res.p50, res.p99 = t.quantile(0.5), t.quantile(0.99)
-	res.cpu = (after.cpu() - before.cpu()) / time.Duration(max(1, t.begun))
-	res.ticks = (after.ticks - before.ticks) / time.Duration(max(1, t.begun))
-	span := after.at.Sub(before.at).Seconds()
-	res.peers = (after.peers - before.peers).Seconds() / span
-	res.steal = (after.steal - before.steal).Seconds() / span
-	res.other = max(0, (after.machine-before.machine).Seconds()/span-res.peers-(after.cpu()-before.cpu()).Seconds()/span)
+	if late > time.Second {
+		g.fail(&unit{}, fmt.Sprintf("the generator is %v late: the machine is too busy", late), "")
+	}
+	res.sum(&g.tally, before, after)
 	return res, nil
 }
 
-// pace calls f n times, rate times a second, on the beat.
-func pace(rate, n int, f func(i int)) error {
+// count begins or ends the time whose units count.
+func (g *generator) count(on bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if on {
+		g.tally.resent, g.tally.repeated = 0, 0
+	}
+	g.tally.counting = on
+}
+
+// sum fills in what happened between two readings.
+func (r *result) sum(t *tally, before, after reading) {
+	r.units, r.failed, r.resent, r.repeated, r.first = t.begun, t.failed, t.resent, t.repeated, t.first
+	r.p50, r.p99 = t.quantile(0.5), t.quantile(0.99)
+	units, span := time.Duration(max(1, t.begun)), after.at.Sub(before.at).Seconds()
+	r.cpu = (after.cpu() - before.cpu()) / units
+	r.ticks = (after.ticks - before.ticks) / units
+	r.peers = (after.peers - before.peers).Seconds() / span
+	r.steal = (after.steal - before.steal).Seconds() / span
+	r.other = max(0, (after.machine-before.machine).Seconds()/span-r.peers-(after.cpu()-before.cpu()).Seconds()/span)
+}
+
+// pace calls f n times, rate times a second, on the beat, and returns how late
+// it was in the end.
+func pace(rate, n int, f func(i int)) time.Duration {
+	beat := time.Second / time.Duration(rate)
 	start := time.Now()
 	for i := range n {
-		due := start.Add(time.Duration(i) * time.Second / time.Duration(rate))
-		time.Sleep(time.Until(due))
+		time.Sleep(time.Until(start.Add(time.Duration(i) * beat)))
 		f(i)
 	}
-	if late := time.Since(start) - time.Duration(n)*time.Second/time.Duration(rate); late > time.Second {
-		return fmt.Errorf("the generator is %v behind: the machine is too busy", late)
-	}
-	return nil
+	time.Sleep(time.Until(start.Add(time.Duration(n) * beat)))
+	return time.Since(start) - time.Duration(n)*beat
 }
 
 // unit returns what begins the ith unit of a work.
@@ -120,32 +135,23 @@ func (g *generator) unit(work string) func(i int) {
 	}
 }
 
-// registerAll waits until the proxy serves, and registers all phones once.
-func (g *generator) registerAll(rate int) error {
+// awaitProxy waits until the proxy serves: until one phone could register.
+func (g *generator) awaitProxy() error {
 	const start = 20 * time.Second
-	for late := time.Now().Add(start); !g.registered(g.phones[0]); {
-		if time.Now().After(late) {
-			return fmt.Errorf("no phone could register within %v: %s", start, g.tally.first)
-		}
+	for late := time.Now().Add(start); ; {
 		g.mu.Lock()
+		first := g.tally.first
 		g.tally = tally{}
 		g.phones[0].register()
 		g.mu.Unlock()
 		g.wait(500*time.Millisecond, func() bool { return !g.phones[0].unit.running })
+		if g.registered(g.phones[0]) {
+			return nil
+		}
+		if time.Now().After(late) {
+			return fmt.Errorf("no phone could register within %v: %s", start, first)
+		}
 	}
-	g.mu.Lock()
-	g.tally = tally{}
-	g.mu.Unlock()
-	if err := pace(min(400, max(rate, 200)), len(g.phones), g.unit("register")); err != nil {
-		return err
-	}
-	g.settle()
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.tally.failed > 0 {
-		return fmt.Errorf("registering: %d failed, the first: %s", g.tally.failed, g.tally.first)
-	}
-	return nil
 }
 
 // registered reports whether a phone's last registration went well.

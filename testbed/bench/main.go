@@ -29,7 +29,7 @@ type options struct {
 func flags() (*options, *flag.FlagSet) {
 	o := &options{}
 	f := flag.NewFlagSet("bench", flag.ExitOnError)
-	f.StringVar(&o.only, "only", "register,in,out", "works: registrations, calls to the phones, calls from them")
+	f.StringVar(&o.only, "only", "message,register,in,out", "what: Go benchmarks of messages, registrations, calls to the phones, calls from them")
 	f.StringVar(&o.up, "up", "udp,tcp,tls", "transports towards the provider")
 	f.IntVar(&o.seconds, "seconds", 10, "length of a run, after 2 s of warm-up")
 	f.IntVar(&o.runs, "runs", 3, "runs of each; the median is shown")
@@ -107,45 +107,65 @@ func runOnOneCPU() error {
 	return syscall.Exec(self, os.Args, os.Environ())
 }
 
-// measure runs everything, all proxies in turn in each run so that what else
-// the machine does hits them alike.
+// measure runs everything that is asked for and shows it.
 func measure(w *world, o *options) error {
+	works := strings.Split(o.only, ",")
+	micro := ""
+	if i := slices.Index(works, "message"); i >= 0 {
+		works = slices.Delete(works, i, i+1)
+		var err error
+		if micro, err = benchMessage(); err != nil {
+			return err
+		}
+		fmt.Println(micro)
+	}
 	all, err := proxies(o.pinhole)
 	if err != nil {
 		return err
 	}
 	var rows []row
-	for work := range strings.SplitSeq(o.only, ",") {
+	for _, work := range works {
 		for up := range strings.SplitSeq(o.up, ",") {
-			j := o.job(work, up)
-			runs := make([][]result, len(all))
-			for range o.runs {
-				for i := range all {
-					p := &all[i]
-					if p.only != "" && p.only != up {
-						continue
-					}
-					res, err := j.run(w, p)
-					if err != nil {
-						return err
-					}
-					fmt.Println(res.line(j, p.name))
-					runs[i] = append(runs[i], res)
-				}
+			more, err := o.compare(w, o.job(work, up), all)
+			if err != nil {
+				return err
 			}
-			for i, results := range runs {
-				if len(results) > 0 {
-					rows = append(rows, newRow(j, all[i].name, results))
-				}
-			}
+			rows = append(rows, more...)
 		}
 	}
-	text := report(o, rows)
-	fmt.Println(text)
+	text := report(o, rows, micro)
+	fmt.Println("\n" + text)
 	if o.out == "" {
 		return nil
 	}
 	return replaceTable(o.out, text)
+}
+
+// compare runs one job through all proxies, which take turns, so that what else
+// the machine does hits them alike.
+func (o *options) compare(w *world, j job, all []proxy) ([]row, error) {
+	runs := make([][]result, len(all))
+	for range o.runs {
+		for i := range all {
+			p := &all[i]
+			if p.only != "" && p.only != j.up {
+				continue
+			}
+			res, err := j.run(w, p)
+			if err != nil {
+				return nil, err
+			}
+			fmt.Println(res.line(j, p.name))
+			runs[i] = append(runs[i], res)
+		}
+	}
+	var rows []row
+	for i, results := range runs {
+		if len(results) > 0 {
+			rows = append(rows, newRow(j, all[i].name, results))
+		}
+	}
+	return rows, nil
 }
 
 func (o *options) job(work, up string) job {

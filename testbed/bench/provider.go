@@ -19,7 +19,8 @@ type binding struct {
 	contact string // "": not registered
 	path    *party // where its REGISTER came from, and its calls go
 	nonce   string
-	last    string // CSeq of the last REGISTER
+	cseq    string // of the last REGISTER
+	answer  string // to it
 }
 
 // openProvider opens the provider on UDP, TCP and TLS.
@@ -140,27 +141,32 @@ func (g *generator) registrar(at *party, m string) {
 	if b == nil || at.phone != nil {
 		return
 	}
-	cseq := field(m, "CSeq")
-	if cseq == b.last {
+	if cseq := field(m, "CSeq"); cseq == b.cseq {
 		g.tally.repeated++
+	} else {
+		b.cseq = cseq
+		b.answer = g.registration(b, at, m)
 	}
-	b.last = cseq
-	contact := field(m, "Contact")
+	at.send(b.answer)
+}
+
+// registration makes the answer to a REGISTER that was not seen before.
+func (g *generator) registration(b *binding, at *party, m string) string {
+	contact, auth := field(m, "Contact"), field(m, "Authorization")
 	uri := uriOf(contact)
-	if host, _, _ := strings.Cut(hostOf(uri), ":"); g.wan != "" && host != g.wan {
-		g.fail(&b.phone.unit, "the Contact is not the proxy's", m)
-		return
-	}
-	auth := field(m, "Authorization")
+	host, _, _ := strings.Cut(hostOf(uri), ":")
 	switch {
+	case g.wan != "" && host != g.wan:
+		g.fail(&b.phone.unit, "the Contact is not the proxy's", m)
 	case auth == "":
 		b.nonce = "ZGNkOThiNzEwMmRkMmYwZTRj" + g.next()
-		at.send(respond(m, "401 Unauthorized", "r"+b.nonce, at.peer,
-			`WWW-Authenticate: Digest realm="`+domain+`", nonce="`+b.nonce+`", algorithm=MD5, qop="auth"`+"\r\n", ""))
+		return respond(m, "401 Unauthorized", "r"+b.nonce, at.peer,
+			`WWW-Authenticate: Digest realm="`+domain+`", nonce="`+b.nonce+`", algorithm=MD5, qop="auth"`+"\r\n", "")
 	case !strings.Contains(auth, `nonce="`+b.nonce+`"`):
 		g.fail(&b.phone.unit, "the nonce is not the one given", m)
 	default:
 		b.contact, b.path = uri, at
-		at.send(respond(m, "200 OK", "r"+b.nonce, at.peer, "Contact: "+contact+";expires=3600\r\n", ""))
+		return respond(m, "200 OK", "r"+b.nonce, at.peer, "Contact: "+contact+";expires=3600\r\n", "")
 	}
+	return respond(m, "403 Forbidden", "r", at.peer, "", "")
 }
