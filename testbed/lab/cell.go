@@ -18,6 +18,9 @@ import (
 // are on different ones, as they are at providers.
 var (
 	phoneLAN    = netip.MustParseAddr("192.168.1.10")
+	otherLAN    = netip.MustParseAddr("192.168.1.11")
+	hostLAN     = netip.MustParseAddr("192.168.1.2")
+	routerLAN   = netip.MustParseAddr("192.168.1.1")
 	routerWAN   = netip.MustParseAddr("203.0.113.2")
 	providerSIP = netip.MustParseAddr("198.51.100.10")
 	stunFirst   = netip.MustParseAddr("198.51.100.20")

@@ -9,19 +9,35 @@ import (
 	"testing"
 )
 
-// TestMain takes away what a killed run left behind. The cells run side by side
-// whatever the number of cores: most of their time they wait.
+// TestMain builds the binary and takes away what a killed run left behind. The
+// cells run side by side whatever the number of cores: most of their time they
+// wait.
 func TestMain(m *testing.M) {
 	flag.Parse()
+	code, err := runTests(m)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+func runTests(m *testing.M) (int, error) {
 	if os.Geteuid() == 0 {
 		if err := sweep(); err != nil {
-			fmt.Fprintln(os.Stderr, "taking away what an earlier lab left:", err)
-			os.Exit(1)
+			return 0, fmt.Errorf("taking away what an earlier lab left: %w", err)
 		}
 	}
-	if err := flag.Set("test.parallel", "32"); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
+	dir, err := os.MkdirTemp("", "pinhole-lab")
+	if err != nil {
+		return 0, err
 	}
-	os.Exit(m.Run())
+	defer os.RemoveAll(dir)
+	if err := buildPinhole(dir); err != nil {
+		return 0, err
+	}
+	if err := flag.Set("test.parallel", "64"); err != nil {
+		return 0, err
+	}
+	return m.Run(), nil
 }

@@ -4,6 +4,7 @@ package lab
 
 import (
 	"errors"
+	"io/fs"
 	"strings"
 )
 
@@ -53,6 +54,9 @@ func setUpRouter(n *Netns, o RouterOptions) error {
 	if o.ALG {
 		rules += sipHelper
 	}
+	if err := n.sysctl("net/bridge/bridge-nf-call-iptables", "0"); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err // the bridge is a switch: the ALG does not see what phones say to a host beside them
+	}
 	return errors.Join(
 		n.sysctl("net/ipv4/ip_forward", "1"),
 		n.nft(rules), // first: it brings conntrack, whose time-outs follow
@@ -69,7 +73,12 @@ func (c *Cell) mappings() (string, error) {
 // helped says whether a connection to the provider has the ALG attached.
 func (c *Cell) helped() (bool, error) {
 	table, err := c.mappings()
-	return strings.Contains(table, "helper=sip"), err
+	for line := range strings.Lines(table) {
+		if strings.Contains(line, " dst="+providerSIP.String()+" ") && strings.Contains(line, "helper=sip") {
+			return true, err
+		}
+	}
+	return false, err
 }
 
 func (c *Cell) routerState() string {
