@@ -110,39 +110,46 @@ func (c *Core) readRegister(s *server, up *upstream, aor message.URI) *registrat
 }
 
 // assign gives each contact its binding of the series: the one that had this URI
-// before, else the first that no other contact of this REGISTER has, so that a
-// changed Contact takes over the old alias.
+// before; else, where the REGISTER names none of the series' contacts, for the
+// phone has moved, the alias of one that it had; else a new one.
 func (c *Core) assign(r *registration) {
 	taken := map[*binding.Binding]bool{}
-	take := func(k *contact, b *binding.Binding) {
-		k.binding = b
-		taken[b] = true
-		r.renewed = r.renewed || !b.Live
-	}
-	var rest []*contact
-	for i := range r.contacts {
-		k := &r.contacts[i]
-		if k.binding == nil {
-			continue
-		}
-		known := false
-		for _, b := range r.series.Bindings {
-			if !known && !taken[b] && rewrite.SameURI(b.URI, k.name.URI) {
-				take(k, b)
-				known = true
+	for _, same := range []func(a, b string) bool{func(a, b string) bool { return a == b }, rewrite.SameURI} {
+		for i := range r.contacts {
+			k := &r.contacts[i]
+			if k.binding == nil || k.binding.Series != nil {
+				continue
+			}
+			for _, b := range r.series.Bindings {
+				if !taken[b] && same(b.URI, k.name.URI) {
+					k.binding, taken[b] = b, true
+					break
+				}
 			}
 		}
-		if !known {
-			rest = append(rest, k)
+	}
+	moved := len(taken) == 0
+	for i := range r.contacts {
+		k := &r.contacts[i]
+		if k.binding != nil && k.binding.Series == nil {
+			k.binding = c.spare(r.series, taken, moved)
+			taken[k.binding] = true
+		}
+		r.renewed = r.renewed || k.binding != nil && !k.binding.Live
+	}
+}
+
+// spare returns a binding of a series that is not taken: for a phone that has
+// moved one that lives, if there is one, else one that does not.
+func (c *Core) spare(s *binding.Series, taken map[*binding.Binding]bool, moved bool) *binding.Binding {
+	for _, live := range []bool{true, false} {
+		for _, b := range s.Bindings {
+			if b.Live == live && !taken[b] && (moved || !live) {
+				return b
+			}
 		}
 	}
-	i := 0
-	for _, k := range rest {
-		for taken[c.bindings.Contact(r.series, i)] {
-			i++
-		}
-		take(k, c.bindings.Contact(r.series, i))
-	}
+	return c.bindings.Contact(s, len(s.Bindings))
 }
 
 // readContact reads one element; its binding is a mark until the series is

@@ -24,7 +24,7 @@ func (c *Core) registered(now time.Time, s *server, m *message.Message) {
 		if k.binding == nil || listed[k.binding] {
 			continue
 		}
-		lease := c.commit(now, s, k, unasked)
+		lease := c.commit(now, s, k, grantedTo(m))
 		if lease > 0 {
 			c.edits.Insert(m.Lines[len(m.Lines)-1].End, "Contact: ", rewrite.PhoneContact(k.element, "", lease), "\r\n")
 		}
@@ -57,32 +57,46 @@ func (c *Core) endAll(s *binding.Series) {
 // our stale ones go, others stay. It returns those of ours that were listed.
 func (c *Core) restoreContacts(now time.Time, s *server, m *message.Message) map[*binding.Binding]bool {
 	listed := map[*binding.Binding]bool{}
-	fallback, ok := rewrite.HeaderExpiry(m)
-	if !ok {
-		fallback = unasked
-	}
 	for el := range m.Elems(message.Contact) {
 		na, err := message.ParseNameAddr(m.Elem(el))
 		if err != nil {
 			continue
 		}
-		k := s.reg.find(c.tokenIn(na.URI))
-		if k == nil {
+		b := c.tokenIn(na.URI)
+		if b == nil || b.Series.Upstream != s.up.Name || b.Series.AOR != s.reg.series.AOR {
 			continue
 		}
 		granted, own := rewrite.ContactExpiry(na.Params)
 		if !own {
-			granted = fallback
+			granted = grantedTo(m)
 		}
-		if listed[k.binding] || k.seconds == 0 || c.isStale(k, na) {
+		k := s.reg.find(b)
+		switch {
+		case listed[b], k != nil && k.seconds == 0, isStale(b, na):
 			c.edits.DeleteElem(m, el)
 			continue
+		case k == nil && !b.Live:
+			c.edits.DeleteElem(m, el)
+			continue
+		case k == nil:
+			left := int(b.LAN.Sub(now) / time.Second)
+			c.edits.Replace(el.Start, el.End, rewrite.PhoneContact(b.Element, na.Params, max(left, 0)))
+		default:
+			lease := c.commit(now, s, *k, granted)
+			c.edits.Replace(el.Start, el.End, rewrite.PhoneContact(k.element, na.Params, lease))
 		}
-		listed[k.binding] = true
-		lease := c.commit(now, s, *k, granted)
-		c.edits.Replace(el.Start, el.End, rewrite.PhoneContact(k.element, na.Params, lease))
+		listed[b] = true
 	}
 	return listed
+}
+
+// grantedTo returns what a 200 grants in its Expires header, unasked where it has
+// none.
+func grantedTo(m *message.Message) int {
+	if n, ok := rewrite.HeaderExpiry(m); ok {
+		return n
+	}
+	return unasked
 }
 
 // tokenIn returns the binding whose token a URI carries, nil if none.
@@ -108,13 +122,10 @@ func (r *registration) find(b *binding.Binding) *contact {
 	return nil
 }
 
-// isStale reports whether a listed Contact is an older alias of ours: same
+// isStale reports whether a listed Contact is an older alias of a binding: same
 // token, another port. Hosts say nothing here, an ALG may have turned them.
-func (c *Core) isStale(k *contact, na message.NameAddr) bool {
-	if k.binding.Old == "" {
-		return false
-	}
-	return rewrite.SameURI(na.URI, k.binding.Old) && !rewrite.SameURI(na.URI, k.binding.Alias)
+func isStale(b *binding.Binding, na message.NameAddr) bool {
+	return b.Old != "" && rewrite.SameURI(na.URI, b.Old) && !rewrite.SameURI(na.URI, b.Alias)
 }
 
 // commit makes a contact's binding live, or ends it, and returns the lease for

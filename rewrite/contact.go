@@ -176,8 +176,9 @@ func dropURIParam(uri, name string) string {
 	return head + dropParam(u.Params, name)
 }
 
-// SameURI compares two SIP URIs as RFC 3261 §19.1.4 does for what matters here:
-// user (case counts), host, port and transport.
+// SameURI compares two SIP URIs as RFC 3261 §19.1.4 does, but for escapes and
+// URI headers: user (case counts), host, port, and every parameter that both
+// have; transport, user, ttl, method and maddr must be in both or in none.
 func SameURI(a, b string) bool {
 	if a == b {
 		return true
@@ -187,10 +188,26 @@ func SameURI(a, b string) bool {
 	if errA != nil || errB != nil {
 		return false
 	}
-	ta, _ := message.Param(ua.Params, "transport")
-	tb, _ := message.Param(ub.Params, "transport")
 	return ua.User == ub.User && message.EqualFold(ua.Host, ub.Host) && ua.Port == ub.Port &&
-		message.EqualFold(ua.Scheme, ub.Scheme) && message.EqualFold(ta, tb)
+		message.EqualFold(ua.Scheme, ub.Scheme) && agree(ua.Params, ub.Params) && agree(ub.Params, ua.Params)
+}
+
+// agree reports whether each parameter of one URI is the same in the other one
+// or may be missing there.
+func agree(params, other string) bool {
+	for name, value := range message.Params(params) {
+		v, ok := message.Param(other, name)
+		switch strings.ToLower(name) {
+		case "transport", "user", "ttl", "method", "maddr":
+			if !ok {
+				return false
+			}
+		}
+		if ok && !message.EqualFold(v, value) {
+			return false
+		}
+	}
+	return true
 }
 
 // SetExpires sets the expires parameter of a Contact element.
