@@ -134,8 +134,8 @@ func compactForm(c byte) Header {
 }
 
 // A nameKey is a header name in lower case, packed for comparing in at most
-// three words: its first 8 octets, its last 8 if it has more, and the 8 after
-// the first if it has more than 16.
+// three words: its first 8 octets or all of a shorter one, its last 8 if it
+// has so many, and the 8 after the first if it has more than 16.
 type nameKey struct {
 	head, mid, tail uint64
 	size            int
@@ -185,34 +185,28 @@ func packName(name string) (head, mid, tail uint64) {
 	if head = load64(name, 0) | lowerCase; size < 8 {
 		return head & (1<<(8*uint(size)) - 1), 0, 0
 	}
-	if size > 8 {
-		tail = load64(name, size-8) | lowerCase
-	}
 	if size > 16 {
 		mid = load64(name, 8) | lowerCase
 	}
-	return head, mid, tail
+	return head, mid, load64(name, size-8) | lowerCase
 }
 
 // findName returns the header that the line raw[start:end] names, long or
-// compact and in any case, and the offset of its colon. The offset is -1 when
-// there is no colon, or the line is too close to the end of raw to be looked
-// at in words.
+// compact and in any case, and the offset of its colon. When the line names
+// none of those, the offset may be any, and is negative when the line is too
+// close to the end of raw to be looked at in words.
 func findName(raw string, start, end int) (id Header, colon int) {
 	if start+8 > len(raw) {
 		return Other, -1
 	}
-	w := load64(raw, start)
-	if hit := zeros(w ^ ones*':'); hit != 0 { // a name of less than 8 octets
+	head := load64(raw, start)
+	if hit := zeros(head ^ ones*':'); hit != 0 { // a name of less than 8 octets
 		size := bits.TrailingZeros64(hit) / 8
-		if colon = start + size; colon >= end {
-			return Other, -1
+		head = (head | lowerCase) & (1<<(8*uint(size)) - 1)
+		if k := &keyTable[keyIndex[hashName(head, size)]%128]; k.head == head {
+			return k.id, start + size
 		}
-		head := (w | lowerCase) & (1<<(8*uint(size)) - 1)
-		if k := &keyTable[keyIndex[hashName(head, size)]%128]; k.head == head && k.size == size {
-			return k.id, colon
-		}
-		return Other, colon
+		return Other, start + size
 	}
 	for colon = start + 8; ; colon += 8 {
 		if colon+8 > len(raw) || colon >= end {
@@ -223,12 +217,10 @@ func findName(raw string, start, end int) (id Header, colon int) {
 			break
 		}
 	}
-	if colon >= end {
-		return Other, -1
-	}
-	size, head := colon-start, w|lowerCase
+	size := colon - start
+	head |= lowerCase
 	k := &keyTable[keyIndex[hashName(head, size)]%128]
-	if k.head == head && k.size == size && (size == 8 || k.tail == load64(raw, colon-8)|lowerCase) &&
+	if k.head == head && k.size == size && k.tail == load64(raw, colon-8)|lowerCase &&
 		(size <= 16 || k.mid == load64(raw, start+8)|lowerCase) {
 		return k.id, colon
 	}

@@ -55,6 +55,10 @@ func TestAppendResponseToBroken(t *testing.T) {
 			"line ends", "A a:b SIP/2.0\nVia: SIP/2.0/UDP h\n ;x\nCall-ID: a\rb\r\nCSeq: 1 A\x00\r\nFrom: x\n\n",
 			"SIP/2.0 400 Bad Line End\r\nVia: SIP/2.0/UDP h  ;x\r\nFrom: x\r\nCall-ID: a b\r\nCSeq: 1 A \r\nContent-Length: 0\r\n\r\n",
 		},
+		{
+			"one line end", "A a:b SIP/2.0\r\nVia:SIP/2.0/UDP h\r\nFrom:x\nCall-ID:y\r\nCSeq: 1 A\r\n\r\n",
+			"SIP/2.0 400 Bad Line End\r\nVia:SIP/2.0/UDP h\r\nFrom:x\r\nCall-ID:y\r\nCSeq: 1 A\r\nContent-Length: 0\r\n\r\n",
+		},
 		{"nothing", "", "SIP/2.0 400 No Start Line\r\nContent-Length: 0\r\n\r\n"},
 	} {
 		m, err := Parse(c.raw, Datagram)

@@ -25,7 +25,7 @@ func TestParseVia(t *testing.T) {
 		}
 	}
 	for _, s := range []string{
-		"", "SIP/2.0/UDP", "SIP/2.0/UDP ", "SIP/2.0/ h", "SIP/2.0", "SIP/3.0/UDP h", "HTTP/2.0/UDP h", "SIP/2.0/UDP;x", "SIP/2.0/U@P h",
+		"", "SIP/2.0/UDP", "SIP/2.0/UDP ", "SIP/2.0/ h", "SIP/2.0", "SIP/3.0/UDP h", "HTTP/2.0/UDP h", "SIP/2.0/UDP;x", "SIP/2.0/UDP[::1]", "SIP/2.0/U@P h",
 		"SIP/2.0/UDP h:", "SIP/2.0/UDP h:0", "SIP/2.0/UDP h:70000", "SIP/2.0/UDP h x", "SIP/2.0/UDP 2001:db8::1", "SIP/2.0/UDP [::1",
 		"SIP/2.0/UDP h;x=\"y", "SIP/2.0/UDP h,x", "SIP2.0/UDP h", "SIP/2.0UDP h", "SIP/2.0/UDP <h>",
 	} {
