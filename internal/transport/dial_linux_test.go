@@ -1,7 +1,9 @@
 package transport
 
 import (
+	"errors"
 	"net/netip"
+	"syscall"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -32,5 +34,35 @@ func TestDialKeepsNothingAlive(t *testing.T) {
 	})
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestDialledPortIsFreeAtOnce: whoever closes a dialled connection, the process
+// or the kernel after a kill, leaves no half-closed rest that holds the port,
+// though the other side still has it open.
+func TestDialledPortIsFreeAtOnce(t *testing.T) {
+	ln, err := System().Listen(t.Context(), netip.MustParseAddrPort("127.0.0.1:0"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	local := netip.MustParseAddrPort("127.0.0.1:0")
+	for range 3 {
+		c, err := System().Dial(t.Context(), local, addrPort(ln.Addr()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		local = addrPort(c.LocalAddr())
+		far, err := ln.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer far.Close()
+		if err := c.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := far.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
+			t.Errorf("the other side sees %v, want a reset", err)
+		}
 	}
 }

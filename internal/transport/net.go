@@ -25,7 +25,9 @@ type Net interface {
 	// Dial opens a TCP connection from local to remote. A zero local leaves
 	// address and port to the system; a local port is bound with
 	// SO_REUSEADDR, so that a flow can be re-made, and STUN asked, from the
-	// port the NAT already knows.
+	// port the NAT already knows. With a local address the connection ends
+	// with a reset, also when the process is killed: the next one can have
+	// its port at once.
 	Dial(ctx context.Context, local, remote netip.AddrPort) (Conn, error)
 
 	// Interfaces returns the addresses of the interfaces that are up, with

@@ -2,6 +2,7 @@ package transport
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/netip"
 	"strconv"
@@ -45,7 +46,13 @@ func (system) Dial(ctx context.Context, local, remote netip.AddrPort) (Conn, err
 	if err != nil {
 		return nil, err
 	}
-	return tcpConn{c.(*net.TCPConn)}, nil
+	conn := tcpConn{c.(*net.TCPConn)}
+	if local.IsValid() {
+		if err := conn.SetLinger(0); err != nil { // the kernel's half-closed rest would block the port
+			return nil, errors.Join(err, conn.Close())
+		}
+	}
+	return conn, nil
 }
 
 // Interfaces implements Net.
