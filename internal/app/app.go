@@ -131,7 +131,6 @@ func (p *program) startFlow(ctx context.Context, u *config.Upstream, last netip.
 // changed: at once where a phone's answer waits for it, else together with what
 // a second brings. The file is written until that has ended.
 func (p *program) keepState(ctx context.Context) error {
-	const gather = time.Second
 	file, stop := context.WithCancel(context.WithoutCancel(ctx))
 	written := make(chan error, 1)
 	go func() { written <- p.state.Run(file, p.driver.Saved) }()
@@ -148,15 +147,28 @@ func (p *program) keepState(ctx context.Context) error {
 		case urgent = <-p.driver.Dirty():
 		}
 		if !urgent {
-			timer := time.NewTimer(gather)
-			select {
-			case <-ctx.Done():
-			case <-timer.C:
-			case <-p.driver.Dirty():
-			}
-			timer.Stop()
+			p.gather(ctx)
 		}
 		p.handOver()
+	}
+}
+
+// gather waits for what else changes within a second, or until a phone waits for
+// the disk.
+func (p *program) gather(ctx context.Context) {
+	timer := time.NewTimer(time.Second)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-timer.C:
+			return
+		case urgent := <-p.driver.Dirty():
+			if urgent {
+				return
+			}
+		}
 	}
 }
 
