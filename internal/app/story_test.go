@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"maps"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing/synctest"
@@ -210,3 +212,9 @@ Content-Length: {length}
 
 // open lets calls in without a challenge.
 func open(c *peer.ProviderConfig) { c.Quirks.OpenInvite = true }
+
+// write puts a file into the program's directory.
+func (w *world) write(name, content string) {
+	w.t.Helper()
+	w.must(os.WriteFile(filepath.Join(w.dir, name), []byte(content), 0o600))
+}

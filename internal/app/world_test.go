@@ -34,6 +34,8 @@ const (
 	wanSIP    = "198.51.100.10"
 	wanMedia  = "198.51.100.11"
 	wanSTUN   = "198.51.100.20"
+	wanSIP2   = "198.51.100.30"
+	domain2   = "sip.example.net"
 )
 
 // A plan is what differs between the worlds of a test.
@@ -44,6 +46,7 @@ type plan struct {
 	extra  string // further lines of the configuration
 	edge   bool   // Pinhole on the router itself
 	noSTUN bool
+	second bool   // another provider, "second", with the same users
 	seed   uint64 // of the network's losses
 }
 
@@ -60,6 +63,7 @@ type world struct {
 	phoneA  *memnet.Host
 	phoneB  *memnet.Host
 	prov    *peer.Provider
+	prov2   *peer.Provider
 	stun    *peer.STUN
 	ca      *peer.CA
 	log     *logBuffer
@@ -67,6 +71,7 @@ type world struct {
 	dir     string
 	phones  []*peer.Phone
 	stop    func()
+	kill    func() // what kill -9 does: nothing more is sent or written
 	closers []func()
 
 	mu   sync.Mutex // guards following
@@ -80,7 +85,7 @@ func live(t *testing.T, p plan, f func(*world)) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 48*time.Hour)
 		defer cancel()
-		w := &world{t: t, ctx: ctx, plan: p, dir: dir, log: &logBuffer{}, count: &metrics.Set{}, net: memnet.New(1 + p.seed)}
+		w := &world{t: t, ctx: ctx, plan: p, dir: dir, log: &logBuffer{}, net: memnet.New(1 + p.seed)}
 		defer w.close()
 		w.build()
 		w.start()
@@ -149,6 +154,14 @@ func (w *world) provider() {
 	}
 	w.prov, err = peer.NewProvider(w.wan.Host(wanSIP), conf)
 	w.must(err)
+	if !w.plan.second {
+		return
+	}
+	conf.Domain, conf.Media, conf.MediaNet = domain2, netip.Addr{}, nil
+	conf.Listen = []peer.Listen{{Proto: peer.TCP, Addr: netip.MustParseAddrPort(wanSIP2 + ":5060")}}
+	w.prov2, err = peer.NewProvider(w.wan.Host(wanSIP2), conf)
+	w.must(err)
+	w.closers = append(w.closers, w.prov2.Close)
 }
 
 // config is the file that an admin would write.
@@ -156,6 +169,10 @@ func (w *world) config() string {
 	port := 5060
 	if w.plan.proto == peer.TLS {
 		port = 5061
+	}
+	second := ""
+	if w.plan.second {
+		second = fmt.Sprintf("[upstream.second]\ndomain = %q\nserver = %q\ntransport = \"tcp\"\n", domain2, wanSIP2+":5060")
 	}
 	stun := `stun = ["` + wanSTUN + `:3478"]`
 	if w.plan.noSTUN {
@@ -181,12 +198,13 @@ tls_name = "%s"
 file = "%s"
 %s
 `, lanProxy, domain, wanSIP, port, w.plan.proto, filepath.Join(w.dir, "ca.pem"), domain, stun,
-		filepath.Join(w.dir, "state"), w.plan.extra)
+		filepath.Join(w.dir, "state"), second+w.plan.extra)
 }
 
 // start runs Pinhole and waits until its listeners are open.
 func (w *world) start() {
 	w.t.Helper()
+	w.count = &metrics.Set{}
 	cfg, err := config.Parse("pinhole.toml", []byte(w.config()))
 	w.must(err)
 	ctx, cancel := context.WithCancel(w.ctx)
@@ -201,6 +219,15 @@ func (w *world) start() {
 		cancel()
 		w.must(<-done)
 	})
+	w.kill = func() {
+		w.stop = func() {}
+		saved, err := os.ReadFile(filepath.Join(w.dir, "state"))
+		w.must(err)
+		w.host.Kill()
+		cancel()
+		<-done // whatever it says: nobody hears it
+		w.must(os.WriteFile(filepath.Join(w.dir, "state"), saved, 0o600))
+	}
 	select {
 	case <-ready:
 	case err := <-done:

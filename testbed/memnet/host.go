@@ -113,7 +113,8 @@ func (h *Host) link(down bool) {
 }
 
 // Kill closes all sockets as the kernel does when their process dies: UDP
-// ports are free, TCP peers see a FIN, or a RST where data was left unread.
+// ports are free, TCP peers see a FIN, or a RST where data was left unread or
+// the connection was dialled from a local address.
 func (h *Host) Kill() {
 	h.net.lock()
 	defer h.net.unlock()
@@ -121,7 +122,11 @@ func (h *Host) Kill() {
 		l.close()
 	}
 	for _, c := range h.connections() {
-		c.close()
+		if c.bound {
+			c.abort()
+		} else {
+			c.close()
+		}
 	}
 	h.forgetUDP()
 }

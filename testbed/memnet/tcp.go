@@ -29,6 +29,7 @@ type Conn struct {
 	closed      bool      // Close was called
 	finished    bool      // FIN is queued: nothing more to write
 	active      bool      // we finished first: TIME-WAIT is ours
+	bound       bool      // dialled from a local address: dies with a reset
 
 	sender
 	receiver
@@ -63,6 +64,7 @@ func (h *Host) dial(ctx context.Context, local, remote netip.AddrPort) (*Conn, e
 		return nil, err
 	}
 	c := h.newConn(t)
+	c.bound = local.IsValid()
 	c.queueSegment(&segment{syn: true})
 	stop := context.AfterFunc(ctx, func() {
 		h.net.lock()
