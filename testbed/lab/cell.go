@@ -57,7 +57,8 @@ var cells atomic.Int32
 
 // RouterOptions says what kind of router a cell has.
 type RouterOptions struct {
-	ALG bool // the kernel's SIP helper on UDP and TCP port 5060
+	ALG   bool // the kernel's SIP helper on UDP and TCP port 5060
+	Remap bool // SIP gets another source port
 }
 
 // NewCell builds a cell; it is taken down when t ends, after a failed t has

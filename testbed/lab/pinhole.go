@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"pinhole/testbed/peer"
@@ -54,6 +55,7 @@ type PinholeOptions struct {
 	Listen string // the listener's address; "": port 5060 of Place's
 	CA     []byte // for TLS; nil: the provider's own
 	NAT    string // more lines of [nat]
+	Main   string // more lines of [upstream.main]
 }
 
 // A Pinhole is the built binary, run with a file.
@@ -70,21 +72,28 @@ type Pinhole struct {
 // need not have been reached.
 func (c *Cell) StartPinhole(provider *Provider, o PinholeOptions) *Pinhole {
 	c.t.Helper()
-	p := &Pinhole{c: c, o: o, Log: c.newLog("pinhole"), ns: c.Host}
+	p := &Pinhole{c: c, Log: c.newLog("pinhole"), ns: c.Host}
 	if o.Place == OnRouter {
 		p.ns = c.Router
 	}
 	dir := filepath.Join(c.dir, "pinhole")
 	c.must(os.MkdirAll(dir, 0o755))
-	if o.CA == nil {
-		o.CA = provider.CA.PEM
-	}
-	c.must(os.WriteFile(filepath.Join(dir, "ca.pem"), o.CA, 0o644))
 	p.file = filepath.Join(dir, "pinhole.toml")
-	c.must(os.WriteFile(p.file, []byte(o.file()), 0o644))
+	p.Configure(provider, o)
 	c.onClose(func() error { return p.run.Kill() })
 	p.Start()
 	return p
+}
+
+// Configure writes Pinhole's file; it counts from the next start.
+func (p *Pinhole) Configure(provider *Provider, o PinholeOptions) {
+	p.c.t.Helper()
+	if o.CA == nil {
+		o.CA = provider.CA.PEM
+	}
+	p.o = o
+	p.c.must(os.WriteFile(filepath.Join(filepath.Dir(p.file), "ca.pem"), o.CA, 0o644))
+	p.c.must(os.WriteFile(p.file, []byte(o.file()), 0o644))
 }
 
 // file writes the configuration.
@@ -105,6 +114,7 @@ domain = %q
 server = "%v:%d"
 transport = %q
 ca = "ca.pem"
+%s
 [nat]
 stun = [%q]
 %s
@@ -112,7 +122,7 @@ stun = [%q]
 file = "state"
 [log]
 level = "debug"
-`, listen, lanPrefix, domain, providerSIP, port, o.Proto, stunServer, o.NAT)
+`, listen, lanPrefix, domain, providerSIP, port, o.Proto, o.Main, stunServer, o.NAT)
 }
 
 // Start starts the binary again after Kill or Stop.
@@ -131,6 +141,15 @@ func (p *Pinhole) Start() {
 		}
 		return nil
 	})
+}
+
+// Stop is SIGTERM; Pinhole must end by itself and well.
+func (p *Pinhole) Stop() {
+	p.c.t.Helper()
+	p.c.must(p.run.Signal(syscall.SIGTERM))
+	if err := p.run.wait(patience); err != nil {
+		p.c.t.Errorf("pinhole after SIGTERM: %v", err)
+	}
 }
 
 // Kill is kill -9.

@@ -47,10 +47,25 @@ table ip alg {
 }
 `
 
+// remapped is masquerade that gives what goes to a SIP port another source port,
+// as a NAT does when two machines have the same one. STUN, which asks another
+// port, then guesses wrong.
+const remapped = `
+table ip remap {
+	chain post {
+		type nat hook postrouting priority srcnat - 1
+		oifname "wan" meta l4proto { tcp, udp } th dport { 5060, 5061 } masquerade to :61000-61999
+	}
+}
+`
+
 // setUpRouter makes the namespace forward and masquerade, with the short
 // time-outs of a bad router.
 func setUpRouter(n *Netns, o RouterOptions) error {
 	rules := masquerade
+	if o.Remap {
+		rules += remapped
+	}
 	if o.ALG {
 		rules += sipHelper
 	}
