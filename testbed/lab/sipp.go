@@ -25,7 +25,8 @@ func (c *Cell) StartSipp(n *Netns, user string, at, proxy netip.AddrPort) *Proce
 		program, proxy.String(), "-nostdin", "-m", "1", "-s", user, "-key", "domain", domain,
 		"-i", at.Addr().String(), "-p", "5060", "-trace_err", "-error_file", filepath.Join(c.dir, "sipp-errors"),
 	}
-	registering, err := n.start(log, c.dir, append(who, "-sf", filepath.Join(folder, "register.xml"), "-au", user, "-ap", passwords[user])...)
+	registering, err := n.start(log, c.dir, append(who, "-sf", filepath.Join(folder, "register.xml"),
+		"-au", user, "-ap", passwords[user], "-auth_uri", domain)...)
 	c.must(err)
 	c.onClose(registering.Kill)
 	c.must(registering.wait(patience))

@@ -29,15 +29,21 @@ func TestCertificateRefused(t *testing.T) {
 		cure       string // the line that the key makes; "": the provider's CA in ca.pem
 	}{
 		{
-			"wrong name", Certificate{Name: "sip.example.net"}, nil,
+			"wrong name",
+			Certificate{Name: "sip.example.net"},
+			nil,
 			`made out to "sip.example.net", and we ask for "sip.example.com"`, `set tls_name = "sip.example.net"`, `tls_name = "sip.example.net"`,
 		},
 		{
-			"expired", Certificate{Expiry: time.Now().Add(-time.Hour)}, nil,
+			"expired",
+			Certificate{Expiry: time.Now().Add(-time.Hour)},
+			nil,
 			"a certificate of the provider is valid from", "set insecure = true", "insecure = true",
 		},
 		{
-			"unknown CA", Certificate{}, strange.PEM,
+			"unknown CA",
+			Certificate{},
+			strange.PEM,
 			"comes from an authority that is not trusted: CN=lab CA", "set ca to a PEM file with that authority's certificate", "",
 		},
 	} {
