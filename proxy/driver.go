@@ -32,7 +32,7 @@ type Driver struct {
 	flows   map[string]*flow.Flow
 	last    PathID
 	timer   *time.Timer
-	armed   time.Time
+	armed   time.Time // when the timer fires, zero: it does not
 	ctx     context.Context
 	work    sync.WaitGroup
 	dirty   chan bool // true: somebody waits for the state to be on disk
@@ -71,7 +71,10 @@ func (d *Driver) Start(ctx context.Context) {
 }
 
 func (d *Driver) fire() {
-	d.do(func(now time.Time) { d.core.Fire(now) })
+	d.do(func(now time.Time) {
+		d.armed = time.Time{}
+		d.core.Fire(now)
+	})
 }
 
 // do lets something happen to the core and carries out what comes of it.
@@ -92,14 +95,10 @@ func (d *Driver) flush(now time.Time) {
 		d.perform(now, o)
 	}
 	next := d.core.Deadline()
-	if next.Equal(d.armed) {
-		return
+	if next.IsZero() || !d.armed.IsZero() && !next.Before(d.armed) {
+		return // a wake-up too early finds out; setting the timer anew costs more
 	}
 	d.armed = next
-	if next.IsZero() {
-		d.timer.Stop()
-		return
-	}
 	d.timer.Reset(time.Until(next))
 }
 

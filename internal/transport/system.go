@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"strconv"
+	"syscall"
 )
 
 // System returns the Net of the machine we run on.
@@ -46,7 +47,10 @@ func (system) Dial(ctx context.Context, local, remote netip.AddrPort) (Conn, err
 	if err != nil {
 		return nil, err
 	}
-	conn := tcpConn{c.(*net.TCPConn)}
+	conn, err := newTCPConn(c.(*net.TCPConn))
+	if err != nil {
+		return nil, errors.Join(err, c.Close())
+	}
 	if local.IsValid() {
 		if err := conn.SetLinger(0); err != nil { // the kernel's half-closed rest would block the port
 			return nil, errors.Join(err, conn.Close())
@@ -117,11 +121,36 @@ func (l tcpListener) Accept() (Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return tcpConn{c}, nil
+	return newTCPConn(c)
 }
 
 // A tcpConn has TCP_NODELAY, as every connection of the net package.
-type tcpConn struct{ *net.TCPConn }
+type tcpConn struct {
+	*net.TCPConn
+	raw syscall.RawConn
+}
+
+func newTCPConn(c *net.TCPConn) (tcpConn, error) {
+	raw, err := c.SyscallConn()
+	return tcpConn{c, raw}, err
+}
+
+// TryWrite writes what fits into the socket's buffer now.
+func (c tcpConn) TryWrite(b []byte) (n int, err error) {
+	failed := c.raw.Write(func(fd uintptr) bool {
+		n, err = syscall.Write(int(fd), b)
+		return true
+	})
+	switch {
+	case failed != nil:
+		return 0, failed
+	case errors.Is(err, syscall.EAGAIN), errors.Is(err, syscall.EINTR):
+		return 0, nil
+	case err != nil:
+		return 0, &net.OpError{Op: "write", Net: "tcp", Source: c.LocalAddr(), Addr: c.RemoteAddr(), Err: err}
+	}
+	return n, nil
+}
 
 // Abort implements Conn.
 func (c tcpConn) Abort() error {

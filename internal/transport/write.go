@@ -16,6 +16,14 @@ var (
 	pong = []byte("\r\n")
 )
 
+// A tryWriter is a connection that can write without waiting. Most messages fit
+// in the socket's buffer, and so cost no hand-over to a writer.
+type tryWriter interface {
+	// TryWrite writes what fits now and returns how much that was, 0 to
+	// len(b); err is not nil only where the connection is broken.
+	TryWrite(b []byte) (n int, err error)
+}
+
 // An outgoing message, and since when it waits.
 type outgoing struct {
 	b     *[]byte // of buffers
@@ -35,7 +43,8 @@ func (o outgoing) free() {
 	}
 }
 
-// Send queues a copy of b as one message; to is ignored. ErrSlow says that the
+// Send writes b as one message where that needs no waiting, and else queues a
+// copy of it; to is ignored. ErrSlow says that the
 // queue was full and the connection is closing; after the end, Send returns
 // the reason for it.
 func (s *Stream) Send(b []byte, _ netip.AddrPort) error {
@@ -47,6 +56,17 @@ func (s *Stream) Send(b []byte, _ netip.AddrPort) error {
 	if s.queued+len(b) > s.lim.QueueBytes {
 		s.abort(ErrSlow)
 		return ErrSlow
+	}
+	if !s.writing && s.try != nil {
+		n, err := s.try.TryWrite(b)
+		if err != nil {
+			s.abort(err)
+			return err
+		}
+		if n == len(b) {
+			return nil
+		}
+		b = b[n:]
 	}
 	o := outgoing{b: buffers.Get().(*[]byte), since: time.Now()}
 	*o.b = append(*o.b, b...)

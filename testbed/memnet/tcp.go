@@ -199,6 +199,22 @@ func (c *Conn) Write(b []byte) (int, error) {
 	return n, nil
 }
 
+// TryWrite writes what fits into the send buffer now.
+func (c *Conn) TryWrite(b []byte) (int, error) {
+	c.host.net.lock()
+	defer c.host.net.unlock()
+	n := 0
+	for n < len(b) && c.held < sendBuffer {
+		if err := c.writable(); err != nil {
+			return n, c.opError("write", sysErr("write", err))
+		}
+		end := min(len(b), n+MSS)
+		c.queueSegment(&segment{data: slices.Clone(b[n:end])})
+		n = end
+	}
+	return n, nil
+}
+
 // writable waits for room in the send buffer.
 func (c *Conn) writable() error {
 	for {
