@@ -227,6 +227,11 @@ func (up *upstream) alias(user, token, push string) string {
 
 // domainIs reports whether host names this upstream.
 func (up *upstream) domainIs(host string) bool {
+	if strings.HasPrefix(host, "[") { // an IPv6 address has many spellings
+		ip, err := netip.ParseAddr(strings.Trim(host, "[]"))
+		own, ownErr := netip.ParseAddr(up.Domain)
+		return err == nil && ownErr == nil && ip == own
+	}
 	return host != "" && (message.EqualFold(host, up.Domain) || message.EqualFold(host, up.Server))
 }
 
