@@ -34,7 +34,8 @@ func ForUpstream(domain string) (*Config, error) {
 // address of the host; on a host with several networks not for the one towards
 // the upstream, since strangers may live there. All of them allow all these
 // networks. A listener without allow gets the network of the interface that has
-// its address. The error is in an admin's words.
+// its address; one whose address stands for all becomes one for each that the
+// host has now. The error is in an admin's words.
 func (c *Config) Complete(interfaces []netip.Prefix, source netip.Addr) (*Config, error) {
 	done := *c
 	if len(c.Listen) == 0 {
@@ -44,8 +45,15 @@ func (c *Config) Complete(interfaces []netip.Prefix, source netip.Addr) (*Config
 		}
 		return &done, nil
 	}
-	done.Listen = slices.Clone(c.Listen)
+	done.Listen = nil
 	var errs []error
+	for _, l := range c.Listen {
+		here := everywhere(l, interfaces)
+		if len(here) == 0 {
+			errs = append(errs, fmt.Errorf("listen.%s.address: is %s, and this host has no address", l.Name, l.Address))
+		}
+		done.Listen = append(done.Listen, here...)
+	}
 	for i := range done.Listen {
 		l := &done.Listen[i]
 		if len(l.Allow) > 0 {
@@ -64,6 +72,28 @@ func (c *Config) Complete(interfaces []netip.Prefix, source netip.Addr) (*Config
 		return nil, errors.Join(errs...)
 	}
 	return &done, nil
+}
+
+// everywhere returns a listener for each address of the host where l's stands
+// for all, else l alone: phones must be told where we are. Each has a name of
+// its own that is the same at each start.
+func everywhere(l Listen, interfaces []netip.Prefix) []Listen {
+	if !l.Address.Addr().IsUnspecified() {
+		return []Listen{l}
+	}
+	var all []Listen
+	for _, p := range interfaces {
+		a := p.Addr().Unmap()
+		taken := slices.ContainsFunc(all, func(o Listen) bool { return o.Address.Addr() == a }) // borrowed by a PPP link
+		if taken || a.IsLinkLocalUnicast() || l.Address.Addr().Is4() && !a.Is4() {
+			continue
+		}
+		one := l
+		one.Name, one.Address = l.Name+"/"+a.String(), netip.AddrPortFrom(a, l.Address.Port())
+		one.Allow = slices.Clone(l.Allow)
+		all = append(all, one)
+	}
+	return all
 }
 
 // listeners makes the listeners of a host that has none configured.

@@ -135,3 +135,33 @@ allow = ["10.0.0.0/8"]
 		t.Errorf("without the interface: %v, want %s", err, want)
 	}
 }
+
+func TestCompleteListensEverywhere(t *testing.T) {
+	interfaces := prefixes("127.0.0.1/8 192.168.1.1/24 203.0.113.2/24 fe80::1/64 fd00::1/64 192.168.1.1/32")
+	for address, want := range map[string]string{
+		"0.0.0.0:5060":     "lan/127.0.0.1 127.0.0.1:5060, lan/192.168.1.1 192.168.1.1:5060, lan/203.0.113.2 203.0.113.2:5060, ",
+		"[::]:5060":        "lan/127.0.0.1 127.0.0.1:5060, lan/192.168.1.1 192.168.1.1:5060, lan/203.0.113.2 203.0.113.2:5060, lan/fd00::1 [fd00::1]:5060, ",
+		"192.168.1.1:5060": "lan 192.168.1.1:5060, ",
+	} {
+		c := parse(t, upstream+"[listen.lan]\naddress = \""+address+"\"\nallow = [\"192.168.1.0/24\"]\n")
+		done, err := c.Complete(interfaces, netip.Addr{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := ""
+		for _, l := range done.Listen {
+			got += l.Name + " " + l.Address.String() + ", "
+			if !reflect.DeepEqual(l.Allow, prefixes("192.168.1.0/24")) {
+				t.Errorf("%s allows %v", l.Name, l.Allow)
+			}
+		}
+		if got != want {
+			t.Errorf("%s listens at\n%s, want\n%s", address, got, want)
+		}
+	}
+	c := parse(t, upstream+"[listen.lan]\naddress = \"0.0.0.0:5060\"\nallow = [\"192.168.1.0/24\"]\n")
+	_, err := c.Complete(prefixes("fe80::1/64"), netip.Addr{})
+	if want := "listen.lan.address: is 0.0.0.0:5060, and this host has no address"; err == nil || err.Error() != want {
+		t.Errorf("without addresses: %v, want %s", err, want)
+	}
+}
