@@ -21,6 +21,7 @@ func (h timerHeap) Swap(i, j int) {
 	h[i], h[j] = h[j], h[i]
 	h[i].pos, h[j].pos = i, j
 }
+
 func (h *timerHeap) Push(x any) {
 	t := x.(*timer)
 	t.pos = len(*h)

@@ -119,8 +119,15 @@ func TestHidePrefix(t *testing.T) {
 		in     string
 		hidden bool
 	}{
-		{"x@192.168.1.77", true}, {"192.168.1.77", true}, {"a=192%2e168%2E1%2E77&b", true}, {"(192.168.1.77:5060)", true},
-		{"192.168.2.77", false}, {"1192.168.1.77", false}, {"192.168.1.777", false}, {"192.168.1", false}, {"1.2.192.168.1.77", false},
+		{"x@192.168.1.77", true},
+		{"192.168.1.77", true},
+		{"a=192%2e168%2E1%2E77&b", true},
+		{"(192.168.1.77:5060)", true},
+		{"192.168.2.77", false},
+		{"1192.168.1.77", false},
+		{"192.168.1.777", false},
+		{"192.168.1", false},
+		{"1.2.192.168.1.77", false},
 	} {
 		got := h.Hide(row.in, nil, prefix)
 		if (got != row.in) != row.hidden {

@@ -15,8 +15,10 @@ func house() (*binding.Table, map[string]*binding.Binding) {
 	t := binding.NewTable([]byte("key"))
 	named := map[string]*binding.Binding{}
 	for _, p := range []struct{ name, upstream, user, instance string }{
-		{"alice1", "main", "alice", "1"}, {"alice2", "main", "alice", "2"},
-		{"bob", "main", "bob", "3"}, {"foreign", "other", "alice", "4"},
+		{"alice1", "main", "alice", "1"},
+		{"alice2", "main", "alice", "2"},
+		{"bob", "main", "bob", "3"},
+		{"foreign", "other", "alice", "4"},
 	} {
 		s := t.Reserve(binding.Claim{Upstream: p.upstream, User: p.user, Host: "example.com", Instance: p.instance, CallID: p.name})
 		b := t.Contact(s, 0)

@@ -150,6 +150,9 @@ func (c secured) SetUserTimeout(d time.Duration) error { return c.under.SetUserT
 // Unacked implements Conn.
 func (c secured) Unacked() (int, error) { return c.under.Unacked() }
 
+// TryWrite implements Conn: a record is made and written in one piece, by Write.
+func (c secured) TryWrite([]byte) (int, error) { return 0, nil }
+
 // Abort implements Conn: there is no close_notify.
 func (c secured) Abort() error { return c.under.Abort() }
 

@@ -63,6 +63,11 @@ type Conn interface {
 	// above 0 for seconds, the path swallows what we send.
 	Unacked() (int, error)
 
+	// TryWrite writes what needs no waiting and returns how much of b that
+	// was, from nothing to all; err is not nil only where the connection is
+	// broken.
+	TryWrite(b []byte) (n int, err error)
+
 	// Abort closes the connection with a reset and leaves no TIME-WAIT, so
 	// that its local port can be dialled from again at once.
 	Abort() error

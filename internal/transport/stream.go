@@ -18,7 +18,6 @@ import (
 // its queue of bytes to write. It is a Socket.
 type Stream struct {
 	conn          Conn
-	try           tryWriter // conn, if it can
 	proto         Proto
 	lim           Limits
 	h             Handler
@@ -42,9 +41,8 @@ type Stream struct {
 // NewStream makes a Socket of a connection we dialled (with TLS, of what
 // Secure returns). Nothing happens before Run; what is sent earlier is queued.
 func NewStream(c Conn, proto Proto, lim Limits, h Handler) *Stream {
-	try, _ := c.(tryWriter)
 	return &Stream{
-		conn: c, try: try, proto: proto, lim: lim, h: h,
+		conn: c, proto: proto, lim: lim, h: h,
 		local: addrPort(c.LocalAddr()), remote: addrPort(c.RemoteAddr()),
 		frame: framer{limit: lim.Message}, writing: true,
 	}

@@ -16,14 +16,6 @@ var (
 	pong = []byte("\r\n")
 )
 
-// A tryWriter is a connection that can write without waiting. Most messages fit
-// in the socket's buffer, and so cost no hand-over to a writer.
-type tryWriter interface {
-	// TryWrite writes what fits now and returns how much that was, 0 to
-	// len(b); err is not nil only where the connection is broken.
-	TryWrite(b []byte) (n int, err error)
-}
-
 // An outgoing message, and since when it waits.
 type outgoing struct {
 	b     *[]byte // of buffers
@@ -57,8 +49,8 @@ func (s *Stream) Send(b []byte, _ netip.AddrPort) error {
 		s.abort(ErrSlow)
 		return ErrSlow
 	}
-	if !s.writing && s.try != nil {
-		n, err := s.try.TryWrite(b)
+	if !s.writing { // most messages fit, and need no hand-over to the writer
+		n, err := s.conn.TryWrite(b)
 		if err != nil {
 			s.abort(err)
 			return err

@@ -126,6 +126,9 @@ func (c conn) Unacked() (n int, err error) {
 	return n, err
 }
 
+// TryWrite leaves it all to Write.
+func (c conn) TryWrite([]byte) (int, error) { return 0, nil }
+
 // Abort closes with a reset.
 func (c conn) Abort() error {
 	return errors.Join(c.SetLinger(0), c.Close())
