@@ -3,6 +3,7 @@ package transport_test
 import (
 	"context"
 	"errors"
+	"io"
 	"net"
 	"net/netip"
 	"strings"
@@ -249,6 +250,33 @@ func TestSlow(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestSendAfterQueue: the time limit of what was queued once is not that of a
+// later message.
+func TestSendAfterQueue(t *testing.T) {
+	onLAN(t, func(l *lan) {
+		l.serve()
+		conn := l.dial()
+		s := l.owner.socket(0)
+		l.owner.events()
+		const size, n = 10000, 30 // more than fits
+		for range n {
+			if err := s.Send(make([]byte, size), netip.AddrPort{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := io.ReadFull(conn, make([]byte, n*size)); err != nil {
+			t.Fatal(err)
+		}
+		s.(*transport.Stream).KeepOpen()
+		time.Sleep(2 * l.lim.QueueAge)
+		if err := s.Send([]byte("later"), netip.AddrPort{}); err != nil {
+			t.Error(err)
+		}
+		l.want("phone", l.hears(conn), "later")
+		l.want("events", l.owner.events(), "")
+	})
 }
 
 // TestOneWriteAMessage: messages keep their order, and none shares a segment

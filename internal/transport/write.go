@@ -128,6 +128,9 @@ func (s *Stream) write() {
 		if len(s.queue) == 0 {
 			s.writing = false
 			over, closeBy := s.over.Load(), s.closeBy
+			if !over {
+				_ = s.conn.SetWriteDeadline(time.Time{}) // that of the last message is not the next one's
+			}
 			s.mu.Unlock()
 			if over {
 				s.hangUp(closeBy)
