@@ -6,7 +6,10 @@ TOOL    := $(GO) tool -modfile=tools/go.mod
 # duration Go's fuzzer may fail without a finding (golang/go#75804).
 FUZZ    ?= 200000x
 
-.PHONY: build run test race lint fuzz lab bench help
+# The platforms that "make image" builds for.
+ARCHS   ?= amd64 arm64
+
+.PHONY: build run test race lint fuzz lab image bench help
 
 build: ## build the static binary bin/pinhole
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/pinhole ./cmd/pinhole
@@ -31,6 +34,15 @@ fuzz: ## every fuzz target for FUZZ executions (default 200000x)
 
 lab: ## phones, NATs and providers in network namespaces (root)
 	$(GO) test -tags lab -count=1 -timeout 20m ./testbed/lab/...
+
+image: ## Pinhole's own image FROM scratch, pinhole:amd64 and pinhole:arm64; no registry needed (ARCHS=)
+	@for arch in $(ARCHS); do \
+		dir=bin/image/$$arch && mkdir -p $$dir/state && cp /etc/ssl/certs/ca-certificates.crt $$dir/ && \
+		CGO_ENABLED=0 GOOS=linux GOARCH=$$arch $(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o $$dir/pinhole ./cmd/pinhole && \
+		docker build -q --no-cache --force-rm --platform linux/$$arch -t pinhole:$$arch -f Dockerfile $$dir && \
+		docker image inspect pinhole:$$arch --format 'pinhole:{{.Architecture}} {{.Size}} bytes' | grep ":$$arch " || exit 1; \
+	done
+	@docker tag pinhole:$$($(GO) env GOHOSTARCH) pinhole:latest
 
 bench: build ## figures of docs/performance.md: messages, and Pinhole beside Kamailio (root; ARGS="-only register -up tcp -runs 1" prints only)
 	$(GO) build -o bin/bench ./testbed/bench
