@@ -112,9 +112,11 @@ func (w *world) build() {
 		w.plan.nat(&n)
 	}
 	w.router = w.net.NAT(n)
-	w.host = w.lan.Host(lanProxy)
 	if w.plan.edge {
-		w.host.Add(w.wan, "203.0.113.3")
+		w.host = w.wan.Host(wanEdge) // its way out
+		w.host.Add(w.lan, lanProxy)
+	} else {
+		w.host = w.lan.Host(lanProxy)
 	}
 	w.phoneA, w.phoneB = w.lan.Host(lanPhoneA), w.lan.Host(lanPhoneB)
 	w.wan.Tap(func(p memnet.Packet) {
