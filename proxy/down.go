@@ -171,28 +171,27 @@ func (c *Core) answerToProvider(now time.Time, s *server, cl *client, m *message
 	e.Reset()
 	rewrite.RestoreVias(m, e, s.vias)
 	rewrite.RemoveRecordRoute(m, e, c.isOwn)
+	veil := s.up.veil(cl.to.addr.Addr(), m)
 	if m.Status >= 300 && m.Status < 400 || m.Status == 485 {
-		c.redirectContacts(s.up, cl.to, m)
+		c.redirectContacts(s.up, m, veil)
 	} else {
-		c.aliasContacts(now, s.up, cl.to, m)
+		c.aliasContacts(now, s.up, cl.to, m, veil)
 	}
-	c.hider.HideHeaders(m, e, s.up.veil(cl.to.addr.Addr(), m))
+	c.hider.HideHeaders(m, e, veil)
 }
 
 // redirectContacts edits the Contacts of a redirection, which are other places
 // than the phone's own (RFC 3261 §21.3, §21.4.22): that of another phone here
 // becomes its alias, any other address of the LAN opaque.
-func (c *Core) redirectContacts(up *upstream, from endpoint, m *message.Message) {
+func (c *Core) redirectContacts(up *upstream, m *message.Message, veil rewrite.Veil) {
 	for el := range m.Elems(message.Contact) {
 		na, err := message.ParseNameAddr(m.Elem(el))
-		if err != nil {
+		b := c.registeredAs(up, na.URI)
+		if err != nil || b == nil {
+			c.hideElem(m, el, veil)
 			continue
 		}
-		if b := c.registeredAs(up, na.URI); b != nil {
-			c.edits.Replace(el.Start, el.End, "<", up.alias(b.Series.User, b.Token, ""), ">", na.Params)
-			continue
-		}
-		c.edits.Replace(el.Start, el.End, up.veil(from.addr.Addr(), m).Hide(c.hider, m.Elem(el)))
+		c.edits.Replace(el.Start, el.End, "<", up.alias(b.Series.User, b.Token, ""), ">", veil.Hide(c.hider, na.Params))
 	}
 }
 

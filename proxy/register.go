@@ -204,15 +204,16 @@ func (c *Core) sendRegister(now time.Time, s *server) {
 		rewrite.RemoveTag(m, e, h, "outbound")
 	}
 	rewrite.RemoveAll(m, e, message.Path)
-	c.editContacts(s, up)
-	c.hideRegister(s, up)
+	veil := up.veil(s.from.addr.Addr(), m)
+	c.editContacts(s, up, veil)
+	c.hideRegister(s, veil)
 	c.attempted(s)
 	c.start(now, cl, c.edits.Append(nil, m))
 }
 
 // hideRegister hides the LAN in all headers but the Call-ID, which is ours
 // already.
-func (c *Core) hideRegister(s *server, up *upstream) {
+func (c *Core) hideRegister(s *server, veil rewrite.Veil) {
 	m := *s.req
 	m.Lines = make([]message.Line, 0, len(s.req.Lines))
 	for _, l := range s.req.Lines {
@@ -220,13 +221,13 @@ func (c *Core) hideRegister(s *server, up *upstream) {
 			m.Lines = append(m.Lines, l)
 		}
 	}
-	c.hider.HideHeaders(&m, &c.edits, up.veil(s.from.addr.Addr(), s.req))
+	c.hider.HideHeaders(&m, &c.edits, veil)
 }
 
 // editContacts puts the aliases in place of the phone's contacts, raises what
 // the registrar is known to refuse, and takes an older alias of the series out
 // with the same REGISTER (RFC 3261 §10.2.4).
-func (c *Core) editContacts(s *server, up *upstream) {
+func (c *Core) editContacts(s *server, up *upstream, veil rewrite.Veil) {
 	m, r := s.req, s.reg
 	at, i := int32(0), 0
 	for el := range m.Elems(message.Contact) {
@@ -237,9 +238,11 @@ func (c *Core) editContacts(s *server, up *upstream) {
 		k := r.contacts[i]
 		i++
 		if k.binding == nil {
+			c.hideElem(m, el, veil)
 			continue
 		}
 		alias := up.alias(r.series.User, k.binding.Token, c.push(k.name.URI))
+		k.name.Params = veil.Hide(c.hider, k.name.Params)
 		element := rewrite.RegisterContact(k.name, alias)
 		if k.seconds > 0 && k.seconds < up.floor {
 			element = rewrite.SetExpires(element, up.floor)

@@ -64,6 +64,9 @@ func (c *Core) restoreContacts(now time.Time, s *server, m *message.Message) map
 		}
 		b := c.tokenIn(na.URI)
 		if b == nil || b.Series.Upstream != s.up.Name || b.Series.AOR != s.reg.series.AOR {
+			if shown := c.hider.Reveal(m.Elem(el)); shown != m.Elem(el) {
+				c.edits.Replace(el.Start, el.End, shown)
+			}
 			continue
 		}
 		granted, own := rewrite.ContactExpiry(na.Params)

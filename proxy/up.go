@@ -41,26 +41,33 @@ func (c *Core) editRequestUp(now time.Time, up *upstream, from endpoint, m *mess
 	e := &c.edits
 	rewrite.Via(m, e, via)
 	rewrite.PopRoute(m, e, c.isOwn)
-	c.aliasContacts(now, up, from, m)
-	c.hider.HideHeaders(m, e, up.veil(from.addr.Addr(), m))
+	veil := up.veil(from.addr.Addr(), m)
+	c.aliasContacts(now, up, from, m, veil)
+	c.hider.HideHeaders(m, e, veil)
 }
 
 // aliasContacts replaces the phone's own Contacts by aliases. A GRUU and a
 // Contact at another host are not the phone's own address and stay (RFC 5627
-// §4.4).
-func (c *Core) aliasContacts(now time.Time, up *upstream, from endpoint, m *message.Message) {
+// §4.4), as does what cannot be read; but they show nothing of the LAN.
+func (c *Core) aliasContacts(now time.Time, up *upstream, from endpoint, m *message.Message, veil rewrite.Veil) {
 	for el := range m.Elems(message.Contact) {
 		na, err := message.ParseNameAddr(m.Elem(el))
-		if err != nil {
-			continue
-		}
-		uri, err := message.ParseURI(na.URI)
-		if err != nil || !c.phoneOwns(from, m, uri) {
+		uri, bad := message.ParseURI(na.URI)
+		if err != nil || bad != nil || !c.phoneOwns(from, m, uri) {
+			c.hideElem(m, el, veil)
 			continue
 		}
 		b := c.bindingFor(now, up, from, m, na.URI, uri.User)
 		alias := up.alias(b.Series.User, b.Token, "")
+		na.Params = veil.Hide(c.hider, na.Params)
 		c.edits.Replace(el.Start, el.End, rewrite.DialogContact(na, alias))
+	}
+}
+
+// hideElem hides the LAN in one element of a header.
+func (c *Core) hideElem(m *message.Message, el message.Elem, veil rewrite.Veil) {
+	if hidden := veil.Hide(c.hider, m.Elem(el)); hidden != m.Elem(el) {
+		c.edits.Replace(el.Start, el.End, hidden)
 	}
 }
 
