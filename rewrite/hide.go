@@ -150,8 +150,9 @@ func nextAddr(s, text string, from int) int {
 }
 
 // addrChar reports whether the character at i continues a number in direction
-// step: a digit, or a dot with a digit behind it. The digits of an escape, as in
-// %40192.168.1.10, are none.
+// step: a digit, or a dot with up to three digits behind it (more are a port, as
+// in 192.168.1.10.5060). The digits of an escape, as in %40192.168.1.10, are
+// none.
 func addrChar(s string, i, step int) bool {
 	if i < 0 || i >= len(s) {
 		return false
@@ -165,8 +166,11 @@ func addrChar(s string, i, step int) bool {
 	if s[i] != '.' {
 		return false
 	}
-	j := i + step
-	return j >= 0 && j < len(s) && s[j] >= '0' && s[j] <= '9'
+	digits := 0
+	for j := i + step; j >= 0 && j < len(s) && s[j] >= '0' && s[j] <= '9'; j += step {
+		digits++
+	}
+	return digits > 0 && digits <= 3
 }
 
 func replaceAddr(s, text, with string) string {

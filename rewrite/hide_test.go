@@ -20,6 +20,7 @@ func TestHideAndReveal(t *testing.T) {
 		"call@[fd00::10]",
 		"<sip:b@x?Replaces=call%40192.168.1.10%3Bto-tag%3D1>",
 		"one 192.168.1.10 two 192.168.1.10",
+		"call-192.168.1.10.5060-1",
 	} {
 		hidden := h.Hide(s, lan)
 		if strings.Contains(hidden, "192.168") || strings.Contains(hidden, "fd00") {
