@@ -42,7 +42,7 @@ func (c *Core) forwardAnswer(now time.Time, s *server, cl *client, m *message.Me
 	if merge {
 		c.mergeChallenges(s, cl, m)
 	}
-	c.dialogFromPhone(s, cl, m)
+	c.dialogFromPhone(now, s, cl, m)
 	c.settle(s, m)
 	c.send(now, s, cl, m)
 }
@@ -64,7 +64,7 @@ func (c *Core) toPhone(now time.Time, s *server, cl *client, m *message.Message)
 	if c.useAnswer(s, m) {
 		c.editSDP(m, downward(s.call), apply)
 	}
-	c.dialogFromProvider(s, m)
+	c.dialogFromProvider(now, s, m)
 	c.settle(s, m)
 	c.send(now, s, cl, m)
 }
@@ -88,6 +88,9 @@ func (c *Core) mergeChallenges(s *server, chosen *client, m *message.Message) {
 // (P§3.7): a provider's 503 never reaches a phone, which would black-list us.
 func (c *Core) noAnswer(now time.Time, s *server, status int) {
 	c.endServerMedia(s)
+	if s.req.Method == "BYE" {
+		c.endCall(s.call) // for its sender the call is over
+	}
 	switch {
 	case s.canceled:
 		c.answer(now, s, 487, "Request Terminated")

@@ -17,8 +17,9 @@ type call struct {
 	up      *upstream
 	phone   endpoint // where the phone was when the call began
 	session *media.Session
-	streams int  // how many the session has
-	over    bool // nothing brings it back, not even a late 2xx
+	streams int    // how many the session has
+	over    bool   // nothing brings it back, not even a late 2xx
+	idle    *timer // for look
 }
 
 // mediaWork is what the driver does for a Media… output.
@@ -276,13 +277,13 @@ func (c *Core) useAnswer(s *server, m *message.Message) bool {
 
 // dialogFromProvider lets the dialog that a response to a phone's INVITE makes
 // lead to the call.
-func (c *Core) dialogFromProvider(s *server, m *message.Message) {
+func (c *Core) dialogFromProvider(now time.Time, s *server, m *message.Message) {
 	k := s.call
 	if k == nil || s.req.Method != "INVITE" || m.Status <= 100 || m.Status >= 300 {
 		return
 	}
 	remote := rewrite.Tag(m, message.To)
-	c.enlist(k, dialog.Key{CallID: s.req.Get(message.CallID), Phone: rewrite.Tag(s.req, message.From), Remote: remote})
+	c.enlist(now, k, dialog.Key{CallID: s.req.Get(message.CallID), Phone: rewrite.Tag(s.req, message.From), Remote: remote})
 	if m.Status >= 200 && k.Confirmed == "" {
 		k.Confirmed = remote
 		c.metrics.Add(metrics.CallsAnswered)
@@ -294,7 +295,7 @@ func (c *Core) dialogFromProvider(s *server, m *message.Message) {
 
 // dialogFromPhone does the same for the answer of a phone to an INVITE of the
 // provider, and follows a phone whose Contact has changed.
-func (c *Core) dialogFromPhone(s *server, cl *client, m *message.Message) {
+func (c *Core) dialogFromPhone(now time.Time, s *server, cl *client, m *message.Message) {
 	k := cl.leg
 	if k == nil || m.Status <= 100 || m.Status >= 300 {
 		return
@@ -303,7 +304,7 @@ func (c *Core) dialogFromPhone(s *server, cl *client, m *message.Message) {
 	if s.req.Method != "INVITE" {
 		return
 	}
-	c.enlist(k, dialog.Key{
+	c.enlist(now, k, dialog.Key{
 		CallID: c.hider.Reveal(s.req.Get(message.CallID)),
 		Phone:  rewrite.Tag(m, message.To), Remote: rewrite.Tag(s.req, message.From),
 	})
@@ -313,15 +314,33 @@ func (c *Core) dialogFromPhone(s *server, cl *client, m *message.Message) {
 	}
 }
 
-func (c *Core) enlist(k *call, key dialog.Key) {
+// enlist lets a dialog lead to a call.
+func (c *Core) enlist(now time.Time, k *call, key dialog.Key) {
 	if k.over {
 		return
 	}
 	if c.media[k.ID] == nil {
+		k.idle = newTimer(func(now time.Time) { c.look(now, k) })
+		c.arm(k.idle, now.Add(lookEvery))
 		c.metrics.Add(map[bool]metrics.Counter{true: metrics.CallsOut, false: metrics.CallsIn}[k.ByPhone])
 	}
 	c.dialogs.Add(key, k.Call)
 	c.media[k.ID] = k
+}
+
+// lookEvery is how often a call is looked at for whether it is still one.
+const lookEvery = time.Minute
+
+// look ends a call whose BYE never came: neither side has sent media for long,
+// and none is on hold.
+func (c *Core) look(now time.Time, k *call) {
+	if k.session == nil || !k.session.Idle() {
+		c.arm(k.idle, now.Add(lookEvery))
+		return
+	}
+	c.log.Warn("call given up", "upstream", k.Upstream, "peer", k.phone.addr,
+		"cause", "no media from either side for five minutes, and nobody said that it is over")
+	c.endCall(k)
 }
 
 // phoneTarget notes the Contact of a phone as the target of requests inside its
@@ -358,6 +377,9 @@ func (c *Core) endCall(k *call) {
 		c.metrics.Add(map[bool]metrics.Counter{true: metrics.CallsEnded, false: metrics.CallsFailed}[k.Confirmed != ""])
 	}
 	k.over = true
+	if k.idle != nil {
+		c.arm(k.idle, time.Time{})
+	}
 	c.dialogs.Remove(k.Call)
 	delete(c.media, k.ID)
 	if k.session != nil {

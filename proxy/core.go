@@ -43,7 +43,8 @@ type Core struct {
 	timers  timerHeap
 	sweep   *timer
 	answers map[netip.Addr]*bucket
-	watches map[string]*auth.Watch // by upstream and AOR
+	refused map[netip.Addr]time.Time // when the log was last told
+	watches map[string]*auth.Watch   // by upstream and AOR
 	out     []Output
 	serial  uint64
 	held    map[uint64][]func(now time.Time) // answers that wait for the state to be on disk
@@ -57,7 +58,7 @@ func New(s Settings) *Core {
 		paths: map[PathID]*Path{}, own: map[netip.AddrPort]bool{},
 		upstreams: map[string]*upstream{}, servers: map[transaction.Key]*server{},
 		bindings: binding.NewTable(s.Key), dialogs: dialog.NewTable(), media: map[uint64]*call{},
-		lan: s.LAN, answers: map[netip.Addr]*bucket{}, watches: map[string]*auth.Watch{}, held: map[uint64][]func(time.Time){},
+		lan: s.LAN, answers: map[netip.Addr]*bucket{}, refused: map[netip.Addr]time.Time{}, watches: map[string]*auth.Watch{}, held: map[uint64][]func(time.Time){},
 	}
 	for _, u := range s.Upstreams {
 		up := newUpstream(c, u)

@@ -2,8 +2,10 @@ package proxy
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"net/netip"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -85,8 +87,20 @@ func (d *Driver) do(event func(now time.Time)) {
 		return
 	}
 	now := time.Now()
-	event(now)
+	d.guarded(func() { event(now) })
 	d.flush(now)
+}
+
+// guarded keeps a defect that one message meets from ending the service of all:
+// the message is lost, and the log says where.
+func (d *Driver) guarded(event func()) {
+	defer func() {
+		if defect := recover(); defect != nil {
+			d.log.Error("message lost by a defect", "err", fmt.Sprint(defect), "stack", string(debug.Stack()),
+				"remedy", "please report this line")
+		}
+	}()
+	event()
 }
 
 // flush carries out the outputs in order and arms the timer.

@@ -200,28 +200,15 @@ func (c *Core) sendRegister(now time.Time, s *server) {
 	r.series.CSeq++
 	rewrite.CSeqNumber(m, e, r.series.CSeq)
 	rewrite.SetValue(m, e, message.CallID, r.series.CallID)
-	for _, h := range []message.Header{message.Supported, message.Require} {
-		rewrite.RemoveTag(m, e, h, "outbound")
-	}
 	rewrite.RemoveAll(m, e, message.Path)
 	veil := up.veil(s.from.addr.Addr(), m)
 	c.editContacts(s, up, veil)
-	c.hideRegister(s, veil)
+	c.hider.HideHeaders(m, e, veil)
+	for _, h := range []message.Header{message.Supported, message.Require} {
+		rewrite.RemoveTag(m, e, h, "outbound")
+	}
 	c.attempted(s)
 	c.start(now, cl, c.edits.Append(nil, m))
-}
-
-// hideRegister hides the LAN in all headers but the Call-ID, which is ours
-// already.
-func (c *Core) hideRegister(s *server, veil rewrite.Veil) {
-	m := *s.req
-	m.Lines = make([]message.Line, 0, len(s.req.Lines))
-	for _, l := range s.req.Lines {
-		if l.ID != message.CallID {
-			m.Lines = append(m.Lines, l)
-		}
-	}
-	c.hider.HideHeaders(&m, &c.edits, veil)
 }
 
 // editContacts puts the aliases in place of the phone's contacts, raises what

@@ -85,9 +85,25 @@ func (c *Core) refuseForeign(now time.Time, s *server, uri message.URI) {
 		reason = "Set The Domain To The Provider And Keep This As Outbound Proxy"
 		cause = "the phone takes us for its provider"
 	}
-	c.log.Warn("request refused", "method", s.req.Method, "peer", s.from.addr, "uri_host", uri.Host,
-		"cause", cause, "remedy", c.remedy())
+	if c.firstRefusal(now, s.from.addr.Addr()) {
+		c.log.Warn("request refused", "method", s.req.Method, "peer", s.from.addr, "uri_host", uri.Host,
+			"cause", cause, "remedy", c.remedy())
+	}
 	c.answer(now, s, 403, reason)
+}
+
+// firstRefusal reports whether the log has not heard of a peer for a while: a
+// phone that is set up wrongly tries for ever.
+func (c *Core) firstRefusal(now time.Time, peer netip.Addr) bool {
+	const while, most = time.Minute, 4096
+	if last, ok := c.refused[peer]; ok && now.Sub(last) < while {
+		return false
+	}
+	if len(c.refused) >= most {
+		clear(c.refused)
+	}
+	c.refused[peer] = now
+	return true
 }
 
 func (c *Core) isOwnHost(uri message.URI) bool {

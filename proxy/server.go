@@ -31,6 +31,7 @@ type server struct {
 	attempt  auth.Attempt
 	pending  []func() // media changes that take effect with a 2xx
 	canceled bool
+	again    bool // a BYE that was lost with its flow goes once more on the next one
 }
 
 // serve starts a server transaction; nil where the request was a retransmission
@@ -124,6 +125,12 @@ func (c *Core) branchFailed(now time.Time, cl *client, status int) {
 			c.endCall(s.call)
 		}
 		return // RFC 4320 §4.2: never a 408 to a non-INVITE
+	}
+	if cl.method == "BYE" && s.from.path.Side == LAN && !s.again {
+		s.again = true
+		s.fork, s.branches = transaction.NewFork(transaction.NonInvite), nil
+		s.up.whenUp(now, func(now time.Time) { c.forwardUp(now, s) })
+		return
 	}
 	c.decide(now, s, s.fork.Fail(cl.index, status), cl, nil)
 }

@@ -16,7 +16,7 @@ import (
 func (c *Core) forwardUp(now time.Time, s *server) {
 	up := s.up
 	if up.flow == nil {
-		c.answer(now, s, 503, "Provider Not Reachable")
+		c.noAnswer(now, s, statusUnavailable)
 		return
 	}
 	if s.canceled {

@@ -51,10 +51,10 @@ func CSeqNumber(m *message.Message, e *message.Edits, n uint32) {
 }
 
 // RemoveTag deletes one option tag from the lists of header h, and the header
-// with its last one.
+// with its last one; not from a line that another edit has changed.
 func RemoveTag(m *message.Message, e *message.Edits, h message.Header, tag string) {
 	for el := range m.Elems(h) {
-		if message.EqualFold(m.Elem(el), tag) {
+		if message.EqualFold(m.Elem(el), tag) && !e.Touches(m.Lines[el.Line]) {
 			e.DeleteElem(m, el)
 		}
 	}

@@ -245,8 +245,8 @@ func containsAny(s string, any []string) bool {
 }
 
 // HideHeaders hides the addresses of the veil in every header line of m but those
-// that digest or signatures cover and those that other edits of this package
-// rewrite whole (Via, Contact, Route, Record-Route).
+// that digest or signatures cover, those that other functions of this package
+// rewrite whole (Via, Contact, Route, Record-Route) and those already edited.
 func (h *Hider) HideHeaders(m *message.Message, e *message.Edits, veil Veil) {
 	leads := veil.leads()
 	for _, l := range m.Lines {
@@ -254,7 +254,7 @@ func (h *Hider) HideHeaders(m *message.Message, e *message.Edits, veil Veil) {
 		if covered[l.ID] || !containsAny(v, leads) {
 			continue
 		}
-		if hidden := veil.Hide(h, v); hidden != v {
+		if hidden := veil.Hide(h, v); hidden != v && !e.Touches(l) {
 			e.Replace(l.ValueStart, l.ValueEnd, hidden)
 		}
 	}
@@ -271,7 +271,7 @@ func (h *Hider) RevealHeaders(m *message.Message, e *message.Edits) {
 			continue
 		}
 		v := m.Value(l)
-		if shown := h.Reveal(v); shown != v {
+		if shown := h.Reveal(v); shown != v && !e.Touches(l) {
 			e.Replace(l.ValueStart, l.ValueEnd, shown)
 		}
 	}

@@ -41,7 +41,9 @@ func ReceivedVias(m *message.Message, from netip.AddrPort) string {
 		top = false
 		start, end := l.ValueStart, l.ValueEnd
 		for el := range m.Elems(message.Via) {
-			start, end = el.Start, el.End
+			if el.Start < l.End { // a broken request may have an empty line first
+				start, end = el.Start, el.End
+			}
 			break
 		}
 		b.WriteString(m.Raw[l.Start:start])

@@ -57,6 +57,21 @@ func (e *Edits) DeleteLine(_ *Message, l Line) { e.Delete(l.Start, l.End) }
 // when no value of it stays.
 func (e *Edits) DeleteElem(_ *Message, el Elem) { e.elems = append(e.elems, el) }
 
+// Touches reports whether an edit so far changes anything of a line.
+func (e *Edits) Touches(l Line) bool {
+	for _, x := range e.list {
+		if x.start < l.End && l.Start < x.end {
+			return true
+		}
+	}
+	for _, el := range e.elems {
+		if el.Start < l.End && l.Start < el.End {
+			return true
+		}
+	}
+	return false
+}
+
 // SetBody replaces the body. Content-Length is Append's business: it is not to
 // be edited.
 func (e *Edits) SetBody(_ *Message, body string) {
