@@ -61,7 +61,9 @@ func TestIdleWithoutKeepAlive(t *testing.T) {
 	live(t, plan{proto: peer.UDP, nat: strict}, func(w *world) {
 		alice := w.phone(w.phoneA, "alice", peer.UDP)
 		w.registered(alice, "alice")
-		w.lan.Filter(func(p memnet.Packet) bool { return p.Src.Addr().String() != lanProxy || p.Dst.Addr().String() == lanPhoneA })
+		w.lan.Filter(func(p memnet.Packet) bool {
+			return p.Src.Addr().String() != lanProxy || p.Dst.Addr().String() == lanPhoneA
+		})
 		w.sleep(75 * time.Second)
 		if _, err := w.prov.Call(w.ctx, "alice"); err != nil {
 			t.Fatal(err)

@@ -82,7 +82,6 @@ func (w *world) tries(from *memnet.Host, over string, to netip.AddrPort) {
 		}
 		p, err := peer.NewRawPhone(w.ctx, from, over, netip.AddrPort{}, to, nil)
 		if err != nil {
-
 			continue // refused
 		}
 		_ = p.SendBytes([]byte(p.Fill(m)))
