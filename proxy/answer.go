@@ -32,9 +32,7 @@ func (c *Core) forwardAnswer(now time.Time, s *server, cl *client, m *message.Me
 		return
 	}
 	if !s.up.reachable() {
-		if !success(m) { // that comes again
-			c.noAnswer(now, s, m.Status)
-		}
+		c.answerLater(now, s, cl, m, merge)
 		return
 	}
 	c.answerToProvider(now, s, cl, m)
@@ -45,6 +43,18 @@ func (c *Core) forwardAnswer(now time.Time, s *server, cl *client, m *message.Me
 	c.dialogFromPhone(now, s, cl, m)
 	c.settle(s, m)
 	c.send(now, s, cl, m)
+}
+
+// answerLater keeps a phone's response for the next flow, if that comes soon.
+func (c *Core) answerLater(now time.Time, s *server, cl *client, m *message.Message, merge bool) {
+	switch {
+	case m.Status < 200:
+	case !s.again:
+		s.again = true
+		s.up.whenUp(now, func(now time.Time) { c.forwardAnswer(now, s, cl, m, merge) })
+	case !success(m): // a 2xx is repeated
+		c.noAnswer(now, s, m.Status)
+	}
 }
 
 // send replies with the edited response; a 2xx to an INVITE is kept for its

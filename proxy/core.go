@@ -78,8 +78,15 @@ func (c *Core) Outputs() []Output {
 
 func (c *Core) emit(o Output) { c.out = append(c.out, o) }
 
-// transmit puts bytes on the way to an endpoint.
+// transmit puts bytes on the way to an endpoint. What is for a flow that is gone
+// takes the next one, where there is one: the provider knows our answers by their
+// branch.
 func (c *Core) transmit(to endpoint, data []byte) {
+	if to.path.Side == WAN && c.paths[to.path.ID] == nil {
+		if up := c.upstreams[to.path.Upstream]; up.reachable() {
+			to = endpoint{path: up.flow, addr: up.flow.Remote}
+		}
+	}
 	c.emit(Output{Kind: Send, Path: to.path.ID, To: to.addr, Data: data})
 }
 

@@ -31,7 +31,7 @@ type server struct {
 	attempt  auth.Attempt
 	pending  []func() // media changes that take effect with a 2xx
 	canceled bool
-	again    bool // a BYE that was lost with its flow goes once more on the next one
+	again    bool // it was kept for the next flow once: a BYE lost with its flow, or the answer to a request
 }
 
 // serve starts a server transaction; nil where the request was a retransmission

@@ -124,7 +124,12 @@ func (u *ua) inDialog(c *Call, r *Request) {
 	if seq, _ := r.CSeq(); seq > c.remoteSeq {
 		c.remoteSeq = seq
 	}
+	over := c.over
 	c.mu.Unlock()
+	if over && r.Method() != "ACK" && r.Method() != "BYE" {
+		_ = r.Respond(481, "", nil, "")
+		return
+	}
 	switch r.Method() {
 	case "ACK":
 		c.acknowledged(r.Message)
