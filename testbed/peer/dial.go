@@ -182,11 +182,12 @@ func (c *Call) ack(f *Flow, seq uint32, answer string) {
 }
 
 // repeated acknowledges a repeated 2xx; one of another branch of a fork is
-// acknowledged and ended.
+// acknowledged and ended. A repeat that overtakes the work on the first one
+// (established) waits for the next repeat: whose it is, is not known yet.
 func (c *Call) repeated(m *Message) {
 	n, _ := m.CSeq()
 	c.mu.Lock()
-	same, raw := tag(m.Get("to")) == c.remoteTag, c.sentAcks[n]
+	same, raw := c.remoteTag == "" || tag(m.Get("to")) == c.remoteTag, c.sentAcks[n]
 	c.mu.Unlock()
 	if same {
 		if raw != "" {
