@@ -47,7 +47,11 @@ func (j job) run(w *world, p *proxy) (res result, err error) {
 	if err != nil {
 		return res, err
 	}
-	defer func() { err = errors.Join(err, r.stop()) }()
+	w.running.Store(r)
+	defer func() {
+		w.running.Store(nil)
+		err = errors.Join(err, r.stop())
+	}()
 	if err := g.awaitProxy(); err != nil {
 		return res, fmt.Errorf("%s over %s: %w\n%s", p.name, j.up, err, r.tail())
 	}

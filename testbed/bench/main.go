@@ -78,7 +78,7 @@ func run(o *options) error {
 	select {
 	case err = <-done:
 	case <-interrupted:
-		err = errors.New("interrupted") // the proxy ends with us
+		err = errors.New("interrupted")
 	}
 	return errors.Join(err, w.close())
 }

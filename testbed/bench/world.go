@@ -17,6 +17,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -40,6 +41,7 @@ type world struct {
 	peers, host *netns
 	dir         string // scratch folder with cert.pem and key.pem
 	cert        tls.Certificate
+	running     atomic.Pointer[process] // the proxy, nil between runs
 }
 
 // newWorld builds everything but the proxies.
@@ -84,9 +86,12 @@ func (w *world) connect() error {
 			"route add default via "+providerIP))
 }
 
-// close takes everything away.
+// close takes everything away, also from under a run that was interrupted.
 func (w *world) close() error {
 	var errs []error
+	if r := w.running.Load(); r != nil {
+		errs = append(errs, r.stop())
+	}
 	for _, n := range []*netns{w.peers, w.host} {
 		if n != nil {
 			errs = append(errs, n.close())
