@@ -17,9 +17,10 @@ type call struct {
 	up      *upstream
 	phone   endpoint // where the phone was when the call began
 	session *media.Session
-	streams int    // how many the session has
-	over    bool   // nothing brings it back, not even a late 2xx
-	idle    *timer // for look
+	streams int       // how many the session has
+	over    bool      // nothing brings it back, not even a late 2xx
+	idle    *timer    // for look
+	heard   time.Time // when either side last sent a request in it
 }
 
 // mediaWork is what the driver does for a Media… output.
@@ -31,13 +32,18 @@ type mediaWork struct {
 	Done     func(now time.Time, s *media.Session, err error)
 }
 
-// callOf returns the call of a dialog, nil without one.
-func (c *Core) callOf(k dialog.Key) *call {
+// callOf returns the call of a dialog that somebody has sent a request in, nil
+// without one.
+func (c *Core) callOf(now time.Time, k dialog.Key) *call {
 	d := c.dialogs.Find(k)
 	if d == nil {
 		return nil
 	}
-	return c.media[d.ID]
+	call := c.media[d.ID]
+	if call != nil {
+		call.heard = now
+	}
+	return call
 }
 
 // newCall returns a call of a phone that has no dialog yet.
@@ -328,13 +334,17 @@ func (c *Core) enlist(now time.Time, k *call, key dialog.Key) {
 	c.media[k.ID] = k
 }
 
-// lookEvery is how often a call is looked at for whether it is still one.
-const lookEvery = time.Minute
+// A call is looked at once in a while for whether it is still one; it is none
+// when nobody has said a word in it for so long, either way.
+const (
+	lookEvery = time.Minute
+	silentFor = 5 * time.Minute
+)
 
-// look ends a call whose BYE never came: neither side has sent media for long,
-// and none is on hold.
+// look ends a call whose BYE never came: neither side has sent media or a request
+// for long, and none is on hold.
 func (c *Core) look(now time.Time, k *call) {
-	if k.session == nil || !k.session.Idle() {
+	if k.session == nil || !k.session.Idle() || now.Sub(k.heard) < silentFor {
 		c.arm(k.idle, now.Add(lookEvery))
 		return
 	}

@@ -35,7 +35,7 @@ func (c *Core) inbound(now time.Time, s *server) {
 // toDialog takes a request of the provider inside a dialog.
 func (c *Core) toDialog(now time.Time, s *server) {
 	m := s.req
-	s.call = c.callOf(c.wanKey(m))
+	s.call = c.callOf(now, c.wanKey(m))
 	to, target, ok := c.inDialog(now, s.up, m, s.call)
 	switch {
 	case !ok && s.call != nil && m.Method != "BYE":

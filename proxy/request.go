@@ -53,6 +53,23 @@ func (c *Core) request(now time.Time, at endpoint, m *message.Message) {
 	}
 }
 
+// hazard returns what is wrong with a phone's message that our own parser
+// forgives but a provider's may not, nil if nothing: it would hang up, and so on
+// all phones. From and To must hold a URI, of octets that a URI may have (RFC
+// 3986 §2; "#" is what many dial).
+func hazard(m *message.Message) error {
+	for _, h := range []message.Header{message.From, message.To} {
+		na, err := message.ParseNameAddr(m.Get(h))
+		if err == nil {
+			_, err = message.ParseURI(na.URI)
+		}
+		if err != nil || strings.ContainsAny(na.URI, "\\^`{|}") {
+			return &message.Error{Status: 400, Reason: "Bad " + h.String()}
+		}
+	}
+	return nil
+}
+
 // proxyRequired returns the option tags of Proxy-Require; we implement none.
 func proxyRequired(m *message.Message) string {
 	var tags []string
@@ -65,7 +82,7 @@ func proxyRequired(m *message.Message) string {
 // outbound takes a request of a phone and finds the upstream it is for.
 func (c *Core) outbound(now time.Time, s *server, uri message.URI) {
 	m := s.req
-	s.call = c.callOf(c.lanKey(m))
+	s.call = c.callOf(now, c.lanKey(m))
 	up := c.upstreamFor(s, uri)
 	if up == nil {
 		c.refuseForeign(now, s, uri)

@@ -138,7 +138,7 @@ func (c *Core) forwardACK(now time.Time, at endpoint, m *message.Message) {
 }
 
 func (c *Core) ackUp(now time.Time, at endpoint, m *message.Message, branch string) {
-	call := c.callOf(c.lanKey(m))
+	call := c.callOf(now, c.lanKey(m))
 	uri, _ := message.ParseURI(m.URI)
 	up := c.upstreamFor(&server{req: m, from: at, call: call}, uri)
 	if up == nil || up.flow == nil {
@@ -151,7 +151,7 @@ func (c *Core) ackUp(now time.Time, at endpoint, m *message.Message, branch stri
 
 func (c *Core) ackDown(now time.Time, at endpoint, m *message.Message, branch string) {
 	up := c.upstreams[at.path.Upstream]
-	call := c.callOf(c.wanKey(m))
+	call := c.callOf(now, c.wanKey(m))
 	to, target, ok := c.inDialog(now, up, m, call)
 	if !ok {
 		return

@@ -3,6 +3,7 @@ package app_test
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"fmt"
 	"log/slog"
 	"net/netip"
@@ -46,8 +47,9 @@ type plan struct {
 	extra  string // further lines of the configuration
 	edge   bool   // Pinhole on the router itself
 	noSTUN bool
-	second bool   // another provider, "second", with the same users
-	seed   uint64 // of the network's losses
+	second bool                                // another provider, "second", with the same users
+	tls    func(*peer.CA) (*tls.Config, error) // the provider's certificate
+	seed   uint64                              // of the network's losses
 }
 
 // A world is Pinhole between phones and a provider, in memory and in fake time.
@@ -149,7 +151,11 @@ func (w *world) provider() {
 		})
 	}
 	var err error
-	conf.TLS, err = w.ca.Server(domain)
+	certificate := func(ca *peer.CA) (*tls.Config, error) { return ca.Server(domain) }
+	if w.plan.tls != nil {
+		certificate = w.plan.tls
+	}
+	conf.TLS, err = certificate(w.ca)
 	w.must(err)
 	if w.plan.prov != nil {
 		w.plan.prov(&conf)
