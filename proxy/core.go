@@ -123,6 +123,9 @@ func (c *Core) Message(now time.Time, id PathID, from netip.AddrPort, m *message
 		return
 	}
 	at := endpoint{path: p, addr: from}
+	if err == nil && p.Side == LAN {
+		err = hazard(m)
+	}
 	switch {
 	case err != nil:
 		c.broken(now, at, m, err)

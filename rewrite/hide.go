@@ -188,7 +188,7 @@ func replaceAddr(s, text, with string) string {
 // covered are the headers whose bytes a digest or a signature covers, and those
 // that have rules of their own.
 var covered = [256]bool{
-	message.Via: true, message.Contact: true, message.Route: true, message.RecordRoute: true,
+	message.Via: true, message.Contact: true,
 	message.Authorization: true, message.ProxyAuthorization: true,
 	message.WWWAuthenticate: true, message.ProxyAuthenticate: true, message.AuthenticationInfo: true,
 	message.Identity: true, message.IdentityInfo: true,
@@ -246,7 +246,7 @@ func containsAny(s string, any []string) bool {
 
 // HideHeaders hides the addresses of the veil in every header line of m but those
 // that digest or signatures cover, those that other functions of this package
-// rewrite whole (Via, Contact, Route, Record-Route) and those already edited.
+// rewrite whole (Via, Contact) and those already edited.
 func (h *Hider) HideHeaders(m *message.Message, e *message.Edits, veil Veil) {
 	leads := veil.leads()
 	for _, l := range m.Lines {

@@ -51,3 +51,50 @@ Content-Length: 0
 		}
 	})
 }
+
+// What a provider's parser may hang up on, and so on all phones, does not reach
+// it (RFC 3986 §2 has no such octets); nor does a Route that is not ours though
+// it names us show us.
+func TestHazardsStayHere(t *testing.T) {
+	live(t, plan{proto: peer.TCP}, func(w *world) {
+		a := w.raw(w.phoneA, peer.UDP)
+		ask := func(method, from, to, route string) {
+			t.Helper()
+			_, err := a.Send(method + " sip:bob@" + domain + ` SIP/2.0
+Via: SIP/2.0/{proto} {addr};branch={branch};rport
+` + route + `From: ` + from + `;tag={tag}
+To: ` + to + `
+Call-ID: {callid}
+CSeq: {cseq} ` + method + `
+Max-Forwards: 70
+Content-Length: 0
+
+`)
+			w.must(err)
+		}
+		good, bad := "<sip:bob@"+domain+">", []string{"<sip:b\\b@" + domain + ">", "<sip:bob@sip.example.\\om>", "<sip:bob@>", "<bob>", "<sip:b|b@" + domain + ">"}
+		for _, b := range bad {
+			for _, method := range []string{"OPTIONS", "ACK"} {
+				ask(method, good, b, "")
+				ask(method, b, good, "")
+			}
+		}
+		ask("OPTIONS", good, good, "")
+		ask("OPTIONS", "<sip:*21#@"+domain+">", good, "Route: <SIP:"+lanProxy+":05060;lr>\nRoute: <tel:123;phone-context="+lanProxy+">\n")
+		answers := map[int]int{}
+		for range 2*len(bad) + 2 {
+			m, err := a.Receive(w.within(10 * time.Second))
+			w.must(err)
+			answers[m.Status()]++
+		}
+		if answers[400] != 2*len(bad) || answers[200] != 2 {
+			t.Errorf("answers: %v", answers)
+		}
+		for _, m := range w.prov.Received("") {
+			if strings.ContainsAny(m.Get("from")+m.Get("to"), "\\|") || m.Method() == "ACK" {
+				t.Errorf("the provider got %s", m.Raw)
+			}
+		}
+		w.clean()
+	})
+}
