@@ -105,6 +105,9 @@ func (c *Cell) Leaks(p *Provider, methods ...string) ([]Leak, error) {
 	s := newScanner(lanPrefix)
 	var out []Leak
 	for _, pkt := range c.WAN.Packets() {
+		if pkt.Src.Addr() == stranger {
+			continue // who knows our LAN already
+		}
 		out = append(out, s.scan(fmt.Sprintf("%v > %v", pkt.Src, pkt.Dst), pkt.Payload)...)
 	}
 	all, err := p.Trace()

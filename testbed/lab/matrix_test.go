@@ -181,7 +181,7 @@ func (c *Cell) assertNoLeaks(p *Provider, methods ...string) {
 		return err
 	})
 	for _, l := range leaks {
-		c.t.Errorf("leak %s in %s: %s", l.Form, l.Where, l.Text)
+		c.t.Errorf("leak %s in %s: %q", l.Form, l.Where, l.Text)
 	}
 }
 

@@ -36,7 +36,7 @@ func parseMessage(raw string) (*Message, error) {
 	}
 	lines := strings.Split(head, "\r\n")
 	m := &Message{Raw: raw, First: lines[0], Lines: lines[1:], Body: body}
-	if !strings.HasPrefix(m.First, "SIP/2.0 ") && !strings.HasSuffix(m.First, " SIP/2.0") {
+	if !strings.HasPrefix(m.First, "SIP/2.0 ") && !strings.HasSuffix(strings.ToUpper(m.First), " SIP/2.0") {
 		return nil, fmt.Errorf("reading a message: start line %.200q", m.First)
 	}
 	return m, nil
