@@ -1,11 +1,15 @@
 package config
 
-import "slices"
+import (
+	"slices"
+	"strings"
+)
 
 // together says what does not go together across tables. A value that was
 // wrong by itself is zero here, and not compared.
 func (d *decoder) together(c *Config) {
-	if len(c.Upstream) == 0 && !d.root.has("upstream") {
+	said := slices.ContainsFunc(d.mistakes, func(m Mistake) bool { return strings.HasPrefix(m.Key, "upstream") })
+	if len(c.Upstream) == 0 && !said {
 		d.fail([]string{"upstream"}, `is missing, needed is a table [upstream.main] with domain = "…"`)
 	}
 	for i, l := range c.Listen {
