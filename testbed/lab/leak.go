@@ -14,6 +14,9 @@ import (
 	"strings"
 )
 
+// stranger is somebody on the internet who is not the provider.
+var stranger = netip.MustParseAddr("198.51.100.66")
+
 // stunCookie is in every STUN message (RFC 8489 §5), and hides addresses in it.
 const stunCookie = 0x2112a442
 

@@ -19,8 +19,6 @@ import (
 	"pinhole/testbed/peer"
 )
 
-// stranger is somebody on the internet who is not the provider.
-var stranger = netip.MustParseAddr("198.51.100.66")
 
 // Nobody on the internet gets a byte from Pinhole on a router, at whichever of
 // its sockets he knocks, though he can reach the router's LAN address too.
