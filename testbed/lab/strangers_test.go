@@ -19,7 +19,6 @@ import (
 	"pinhole/testbed/peer"
 )
 
-
 // Nobody on the internet gets a byte from Pinhole on a router, at whichever of
 // its sockets he knocks, though he can reach the router's LAN address too.
 func TestStrangersGetNothing(t *testing.T) {
