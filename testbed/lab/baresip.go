@@ -25,6 +25,7 @@ type Baresip struct {
 func (c *Cell) StartBaresip(n *Netns, user string, at netip.Addr, proxy netip.AddrPort, transport string) *Baresip {
 	c.t.Helper()
 	program := need.Tool(c.t, "baresip")
+	defer starting()()
 	dir := filepath.Join(c.dir, "baresip-"+user)
 	c.must(os.MkdirAll(dir, 0o755))
 	c.peerConfig("baresip/config", dir, "@IP@", at.String(), "@RTP_PORTS@", "40000-40100")

@@ -55,6 +55,17 @@ type party struct {
 
 var cells atomic.Int32
 
+// starts bounds how many programs start at a time: starting is what costs, and
+// with all cells at once nobody would be ready in time.
+var starts = make(chan struct{}, 4)
+
+// starting waits for its turn to start something; the function that it returns
+// ends the turn.
+func starting() (started func()) {
+	starts <- struct{}{}
+	return func() { <-starts }
+}
+
 // RouterOptions says what kind of router a cell has.
 type RouterOptions struct {
 	ALG   bool // the kernel's SIP helper on UDP and TCP port 5060
@@ -67,6 +78,7 @@ func NewCell(t testing.TB, o RouterOptions) *Cell {
 	t.Helper()
 	c := &Cell{t: t, dir: t.TempDir()}
 	t.Cleanup(c.close)
+	defer starting()()
 	c.must(c.makeNamespaces())
 	c.must(c.connect())
 	c.must(setUpRouter(c.Router, o))

@@ -154,7 +154,7 @@ func TestControlALGWedgesTCP(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	err = call.Answered(c.within(patience))
+	err = call.Answered(c.within(10 * time.Second))
 	t.Logf("the caller got: %v; INVITEs at the phone: %d", err, len(alice.Received("INVITE")))
 }
 

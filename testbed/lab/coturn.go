@@ -21,6 +21,7 @@ var stunServer = netip.AddrPortFrom(stunFirst, 3478)
 func (c *Cell) StartSTUN() {
 	c.t.Helper()
 	program := need.Tool(c.t, "turnserver")
+	defer starting()()
 	dir := filepath.Join(c.dir, "stun")
 	c.must(os.MkdirAll(dir, 0o755))
 	config := c.peerConfig("turnserver.conf", dir,

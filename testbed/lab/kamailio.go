@@ -39,6 +39,7 @@ type Certificate struct {
 func (c *Cell) StartProvider(show Certificate) *Provider {
 	c.t.Helper()
 	program := need.Tool(c.t, "kamailio")
+	defer starting()()
 	need.Tool(c.t, "kamcmd")
 	p := &Provider{c: c, dir: filepath.Join(c.dir, "provider")}
 	c.must(os.MkdirAll(filepath.Join(p.dir, "sip"), 0o755))

@@ -78,7 +78,7 @@ func (c *Cell) within(d time.Duration) context.Context {
 }
 
 // patience is ten times what a signalling step takes on a loaded machine.
-const patience = 10 * time.Second
+const patience = 20 * time.Second
 
 // register has a phone register and demands success.
 func (c *Cell) register(p *peer.Phone) *peer.Registration {
