@@ -24,8 +24,9 @@ type punch struct {
 // Punch sends to the far end of a stream on the WAN side, RTP and RTCP, so that
 // NATs on the way let its media in; before the answer leaves, for a router
 // may else give our port to the provider's first packet. It sends one packet
-// at once, two more 20 ms apart, then one each 5 s until media comes. Without an
-// address to send to, or where the far end is bridged inside, nothing is sent.
+// at once, two more 20 ms apart, then one each 5 s until media comes or
+// SetRemote names another place. Without an address to send to, or where the
+// far end is bridged inside, nothing is sent.
 func (s *Session) Punch(stream int) {
 	l := s.leg(WAN, stream)
 	if l == nil {

@@ -219,6 +219,11 @@ func (s *Session) SetRemote(side Side, stream int, rtp, rtcp netip.AddrPort, pay
 		}
 	}
 	s.relay.bridge(l, p)
+	if old := l.remote.Load(); old != nil && old.policy.rtp != p.rtp {
+		s.mu.Lock()
+		l.punch.on = false // it opened the way to another place; Punch opens this one
+		s.mu.Unlock()
+	}
 	l.arm(p)
 	s.wakeUp()
 }
