@@ -148,8 +148,9 @@ func TestRefusedReinvite(t *testing.T) {
 				far, near := w.called(alice, "alice")
 				w.heard(near, far)
 				refuse = true
-				for _, by := range []*peer.Call{near, far} {
-					offer := replaceLine(offerOf(by), "m=", "m=audio 9 RTP/AVP 0")
+				for i, by := range []*peer.Call{near, far} {
+					elsewhere := []string{lanPhoneB, wanSIP2}[i]
+					offer := replaceLine(replaceLine(offerOf(by), "m=", "m=audio 9 RTP/AVP 0"), "c=", "c=IN IP4 "+elsewhere)
 					_, err := by.Request(w.within(5*time.Second), "INVITE", []string{"Content-Type: application/sdp"}, offer)
 					if peer.Status(err) != 488 {
 						t.Errorf("%v, want 488", err)
@@ -302,8 +303,12 @@ func TestUpdate(t *testing.T) {
 // the phone's answer verifies because its Request-URI is untouched.
 func TestChallengesInsideACall(t *testing.T) {
 	both(t, plan{prov: func(c *peer.ProviderConfig) { c.Quirks.ChallengeAll = true }}, func(w *world, near, far *peer.Call) {
-		if !strings.HasSuffix(w.t.Name(), "out") {
-			w.over(far, near) // the phone's end of an inbound call has no credentials
+		if !strings.HasSuffix(w.t.Name(), "out") { // the phone's end of an inbound call has no credentials
+			if _, err := near.Request(w.within(time.Second), "BYE", nil, ""); peer.Status(err) != 407 {
+				w.t.Errorf("%v, want 407", err)
+			}
+			w.heard(near, far) // a BYE that was only challenged ends nothing
+			w.over(far, near)
 			return
 		}
 		w.must(near.Hold(w.within(5 * time.Second)))

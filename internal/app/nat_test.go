@@ -130,3 +130,34 @@ func TestStateCannotBeWritten(t *testing.T) {
 		}
 	})
 }
+
+// A provider that sends media only where the SDP says, to a phone that is silent
+// at first: the port in the SDP is the one the NAT gave us, and we have opened it
+// for the provider before the phone's answer leaves.
+func TestProviderThatDoesNotLatch(t *testing.T) {
+	for _, proto := range transports {
+		for _, out := range []bool{false, true} {
+			t.Run(fmt.Sprint(proto, map[bool]string{false: " in", true: " out"}[out]), func(t *testing.T) {
+				live(t, plan{proto: proto, nat: strict, prov: func(c *peer.ProviderConfig) { c.NoLatch = true }}, func(w *world) {
+					alice := w.phone(w.phoneA, "alice", peer.UDP)
+					w.registered(alice, "alice")
+					var near, far *peer.Call
+					if out {
+						near, far = w.answered(alice, "ring")
+					} else {
+						far, near = w.called(alice, "alice")
+					}
+					start := time.Now()
+					far.Media().Talk(true)
+					if at, err := near.Media().WaitHeard(w.within(time.Second), far.Media(), start); err != nil {
+						t.Errorf("the silent phone hears nothing: %v", err)
+					} else if wait := at.Sub(start); wait > 200*time.Millisecond {
+						t.Errorf("it hears after %v", wait)
+					}
+					w.heard(near, far)
+					w.over(near, far)
+				})
+			})
+		}
+	}
+}

@@ -97,6 +97,9 @@ func TestPhoneSeesItselfWhateverTheRegistrarDoes(t *testing.T) {
 				if !strings.HasPrefix(r.Contact, want) {
 					t.Errorf("the phone sees %q, want %q", r.Contact, want)
 				}
+				if n := len(r.Contacts) - strings.Count(r.Response.Raw, "198.51.100.77"); n != 1 {
+					t.Errorf("the phone sees %q", r.Contacts)
+				}
 				if strings.Contains(r.Response.Raw, "198.51.100.77") != (name == "foreign first" || name == "one line" || name == "all at once") {
 					t.Errorf("foreign contacts:\n%s", r.Response.Raw)
 				}
@@ -114,6 +117,12 @@ func TestStar(t *testing.T) {
 		w.must(err)
 		if n := len(w.prov.Bindings("alice")); n != 0 {
 			t.Errorf("%d bindings left", n)
+		}
+		w.registered(w.phone(w.phoneB, "bob", peer.UDP), "bob")
+		call, err := w.prov.Call(w.ctx, "bob", peer.ToURI(first), peer.WithTo("sip:alice@"+domain))
+		w.must(err)
+		if err := call.Answered(w.within(10 * time.Second)); peer.Status(err) != 480 {
+			t.Errorf("a call to the old alias: %v, want 480", err)
 		}
 		if again := w.registered(p, "alice").URI; again != first {
 			t.Errorf("alias %s became %s", first, again)

@@ -224,3 +224,33 @@ func TestNoOpenRelay(t *testing.T) {
 		}
 	})
 }
+
+// Two accounts of one phone over one socket, with one instance id and one
+// Call-ID: they have their own aliases, and each call says for which it is.
+func TestTwoAccountsOneSocket(t *testing.T) {
+	live(t, plan{proto: peer.TCP}, func(w *world) {
+		p := w.raw(w.phoneA, peer.UDP)
+		for _, user := range []string{"alice", "bob"} {
+			text := strings.Replace(registerOf(user), "{proto}>", `{proto}>;+sip.instance="<urn:uuid:00000000-0000-1000-8000-000A95A0E128>"`, 1)
+			m, err := p.Authorised(w.within(time.Second), text, user, map[string]string{"alice": "secret", "bob": "hunter2"}[user])
+			w.must(err)
+			if m.Status() != 200 {
+				t.Fatal(m.Start())
+			}
+		}
+		a, b := w.prov.Bindings("alice"), w.prov.Bindings("bob")
+		if len(a) != 1 || len(b) != 1 || a[0].CallID == b[0].CallID || strings.Split(a[0].URI, ";b=")[1] == strings.Split(b[0].URI, ";b=")[1] {
+			t.Fatalf("aliases %v and %v", a, b)
+		}
+		for i, user := range []string{"alice", "bob", "alice"} {
+			_, err := w.prov.Call(w.ctx, user)
+			w.must(err)
+			m, err := p.WaitRequest(w.within(time.Second), "INVITE", i+1)
+			w.must(err)
+			if !strings.HasPrefix(m.URI(), "sip:"+user+"@"+lanPhoneA) {
+				t.Errorf("a call for %s went to %s", user, m.URI())
+			}
+			w.must(p.Respond(m, 486, nil, ""))
+		}
+	})
+}

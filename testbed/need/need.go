@@ -35,6 +35,14 @@ func Docker(t testing.TB) {
 	}
 }
 
+// That asks for something that only trying it out can tell; why names it.
+func That(t testing.TB, ok bool, why string) {
+	t.Helper()
+	if !ok {
+		lacking(t, why)
+	}
+}
+
 // lacking ends the test: as a failure when CI is set, else as a skip.
 func lacking(t testing.TB, why string) {
 	t.Helper()
