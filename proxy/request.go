@@ -74,7 +74,7 @@ func hazard(m *message.Message) error {
 func proxyRequired(m *message.Message) string {
 	var tags []string
 	for el := range m.Elems(message.ProxyRequire) {
-		tags = append(tags, m.Elem(el))
+		tags = append(tags, message.Unfold(m.Elem(el)))
 	}
 	return strings.Join(tags, ", ")
 }
@@ -228,7 +228,7 @@ func (c *Core) broken(now time.Time, at endpoint, m *message.Message, err error)
 	if m.Count(message.Via) == 0 || !c.mayAnswer(now, at.addr.Addr()) {
 		return
 	}
-	raw := rewrite.Response(m, rewrite.ReceivedVias(m, at.addr), problem.Status, problem.Reason, c.tag())
+	raw := m.AppendResponseVia(nil, rewrite.ReceivedVias(m, at.addr), problem.Status, problem.Reason, c.tag())
 	c.transmit(at, raw)
 }
 

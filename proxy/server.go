@@ -64,7 +64,7 @@ func (c *Core) serve(now time.Time, at endpoint, m *message.Message) *server {
 // made it ask, if one did.
 func (c *Core) serverVerdict(now time.Time, s *server, v transaction.Verdict, ack *message.Message) {
 	if v&transaction.Try != 0 {
-		s.last = rewrite.Response(s.req, s.vias, 100, "Trying", "")
+		s.last = s.req.AppendResponseVia(nil, s.vias, 100, "Trying", "")
 		c.transmit(s.from, s.last)
 	}
 	if v&transaction.Resend != 0 && s.last != nil {
@@ -96,7 +96,7 @@ func (c *Core) reply(now time.Time, s *server, status int, raw []byte) {
 
 // answer sends a response of our own.
 func (c *Core) answer(now time.Time, s *server, status int, reason string, headers ...string) {
-	c.reply(now, s, status, rewrite.Response(s.req, s.vias, status, reason, s.tag, headers...))
+	c.reply(now, s, status, s.req.AppendResponseVia(nil, s.vias, status, reason, s.tag, headers...))
 }
 
 // branchAnswer takes a response of one branch: what is to be forwarded is, and
